@@ -1,0 +1,257 @@
+"""Everything that BasicSR 1.4.2 needs to run unmodified on torch 2.3 … current, with or without CUDA.
+
+One small function per workaround; each says why it exists and when it may go, and does nothing where it is not needed.
+``apply()`` runs them all; ``import basicsr_ssm`` calls it, so a BasicSR script of one's own needs nothing else.
+"""
+
+import glob
+import importlib
+import importlib.util
+import logging
+import os
+import re
+import subprocess
+import sys
+import types
+from functools import total_ordering, wraps
+
+import torch
+
+_keep = []  # torch.library.Library objects take their operators with them when they are collected
+_applied = False
+
+
+def apply():
+    """Run every workaround, in order. Calling it again costs nothing."""
+    global _applied
+    if _applied:
+        return
+    _applied = True
+    # before BasicSR is imported: its import fails without these
+    define_torchvision_schemas()
+    alias_functional_tensor()
+    provide_distutils()
+    # BasicSR itself
+    load_weights_only()
+    start_distributed_on_cpu()
+    wrap_ddp_on_cpu()
+    accept_any_test_set_name()
+
+
+# ---------------------------------------------------------------- needed to import BasicSR at all
+
+
+def define_torchvision_schemas():
+    """Declare ``torchvision::nms`` and ``qnms`` when torchvision's compiled operators do not load.
+
+    A torchvision built for another torch (a CUDA wheel beside a CPU torch, say) cannot load its library, and then dies
+    on import because it registers shape functions for operators that nobody declared. BasicSR needs torchvision's
+    Python parts only. May go when torchvision guards those two registrations as it does its others.
+    """
+    spec = importlib.util.find_spec('torchvision')
+    if spec is None or 'torchvision' in sys.modules:
+        return
+    libraries = [p for folder in spec.submodule_search_locations for p in glob.glob(os.path.join(folder, '_C*.so'))]
+    for library in libraries:
+        try:
+            torch.ops.load_library(library)
+        except OSError:
+            continue
+        return
+    schemas = torch.library.Library('torchvision', 'FRAGMENT')
+    for name in ('nms', 'qnms'):
+        if not hasattr(torch.ops.torchvision, name):
+            schemas.define(f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+    _keep.append(schemas)
+
+
+def alias_functional_tensor():
+    """Give ``torchvision.transforms.functional_tensor`` back, which torchvision 0.17 made private.
+
+    ``basicsr.data.degradations`` imports ``rgb_to_grayscale`` from it. May go when BasicSR does not.
+    """
+    old = 'torchvision.transforms.functional_tensor'
+    if old not in sys.modules and importlib.util.find_spec(old) is None:
+        sys.modules[old] = importlib.import_module('torchvision.transforms._functional_tensor')
+
+
+def provide_distutils():
+    """Stand in for ``distutils.version.LooseVersion`` where Python 3.12 has no distutils and setuptools no shim.
+
+    ``basicsr.archs.arch_util`` compares torchvision's version with it. May go when BasicSR does not.
+    """
+    if importlib.util.find_spec('distutils') is not None:
+        return
+
+    @total_ordering
+    class LooseVersion:
+        def __init__(self, text):
+            self.version = [int(number) for number in re.findall(r'\d+', text.split('+')[0])]
+
+        def __eq__(self, other):
+            return self.version == other.version
+
+        def __lt__(self, other):
+            return self.version < other.version
+
+    package, module = types.ModuleType('distutils'), types.ModuleType('distutils.version')
+    module.LooseVersion = LooseVersion
+    package.version = module
+    sys.modules.update({'distutils': package, 'distutils.version': module})
+
+
+# ---------------------------------------------------------------- BasicSR on any device and any torch
+
+
+class _WeightsOnlyTorch(types.ModuleType):
+    """``torch``, except that ``load`` reads tensors and plain containers only."""
+
+    def __getattr__(self, name):
+        return getattr(torch, name)
+
+    @staticmethod
+    def load(*args, **kwargs):
+        kwargs.setdefault('weights_only', True)
+        return torch.load(*args, **kwargs)
+
+
+def load_weights_only():
+    """Let BasicSR's ``torch.load`` calls refuse to run pickled code.
+
+    That is torch's default from 2.6 on. May go when torch 2.6 is the oldest supported.
+    """
+    if tuple(int(n) for n in torch.__version__.split('.')[:2]) >= (2, 6):
+        return
+    safe = _WeightsOnlyTorch('torch')
+    for name in (
+        'models.base_model',
+        'archs.inception',
+        'archs.spynet_arch',
+        'archs.basicvsr_arch',
+        'archs.dfdnet_arch',
+        'archs.vgg_arch',
+        'archs.tof_arch',
+    ):
+        importlib.import_module(f'basicsr.{name}').torch = safe
+
+
+def start_distributed_on_cpu():
+    """Let ``--launcher pytorch|slurm`` start without CUDA, through gloo.
+
+    BasicSR always picks a CUDA device and NCCL. May go when ``basicsr.utils.dist_util.init_dist`` asks first.
+    """
+    from basicsr.utils import dist_util, options
+
+    on_cuda = dist_util.init_dist
+
+    @wraps(on_cuda)
+    def init_dist(launcher, backend='nccl', **kwargs):
+        if torch.cuda.is_available() and backend != 'gloo':
+            return on_cuda(launcher, backend, **kwargs)
+        port = kwargs.pop('port', None)
+        if launcher == 'slurm':
+            _slurm_environment(port)
+        elif launcher != 'pytorch':
+            raise ValueError(f'Invalid launcher type: {launcher}')
+        torch.distributed.init_process_group(backend='gloo', **kwargs)
+
+    dist_util.init_dist = options.init_dist = init_dist
+
+
+def _slurm_environment(port):
+    """Set the variables that ``torch.distributed`` reads from those that SLURM sets."""
+    nodes = os.environ['SLURM_NODELIST']
+    first = subprocess.run(['scontrol', 'show', 'hostname', nodes], capture_output=True, text=True, check=True)
+    os.environ['MASTER_ADDR'] = first.stdout.split()[0]
+    os.environ['MASTER_PORT'] = str(port or os.environ.get('MASTER_PORT', 29500))
+    os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
+    os.environ['RANK'] = os.environ['SLURM_PROCID']
+    os.environ['LOCAL_RANK'] = os.environ.get('SLURM_LOCALID', '0')
+
+
+def wrap_ddp_on_cpu():
+    """Wrap a CPU network in DistributedDataParallel without a CUDA device number.
+
+    BasicSR always passes ``torch.cuda.current_device()``. May go when ``BaseModel.model_to_device`` looks at its device.
+    """
+    from basicsr.models.base_model import BaseModel
+
+    on_cuda = BaseModel.model_to_device
+
+    @wraps(on_cuda)
+    def model_to_device(self, net):
+        if not self.opt['dist'] or self.device.type == 'cuda':
+            return on_cuda(self, net)
+        unused = self.opt.get('find_unused_parameters', False)
+        return torch.nn.parallel.DistributedDataParallel(net.to(self.device), find_unused_parameters=unused)
+
+    BaseModel.model_to_device = model_to_device
+
+
+# ---------------------------------------------------------------- validation
+
+
+def accept_any_test_set_name():
+    """Let BasicSR's ``VideoTestDataset`` and its children read a data set of any name.
+
+    They read any folder of folders of frames, but only under the names Vid4, REDS4 and REDSofficial. May go when
+    ``VideoTestDataset.__init__`` stops looking at the name.
+    """
+    from basicsr.data.video_test_dataset import VideoTestDataset
+
+    by_name = VideoTestDataset.__init__
+
+    @wraps(by_name)
+    def init(self, opt):
+        by_name(self, {**opt, 'name': 'Vid4'})
+        self.opt = opt
+
+    VideoTestDataset.__init__ = init
+
+
+def validate_anywhere():
+    """Give BasicSR's video models a validation that runs on any device and with any number of data sets.
+
+    Theirs puts the results on 'cuda', keeps the first data set's clips for all others, squeezes cached CPU clips in
+    place while the network still holds them, and refuses to save images during training. May go when BasicSR's
+    ``VideoBaseModel`` and ``VideoRecurrentModel`` do none of this.
+    """
+    from basicsr.models.video_base_model import VideoBaseModel
+    from basicsr.models.video_recurrent_model import VideoRecurrentModel
+
+    from basicsr_ssm.models.validation import validate
+
+    VideoBaseModel.dist_validation = VideoRecurrentModel.dist_validation = validate
+    VideoBaseModel.nondist_validation = validate
+
+
+# ---------------------------------------------------------------- training
+
+
+def resume_anywhere():
+    """Resume on any device, from the option file's folder, and from the newest checkpoint that is whole.
+
+    BasicSR's loader needs CUDA, looks for ``--auto_resume`` in ./experiments whatever the option file says, takes a
+    half-written file for the newest, and unpickles code. May go when ``basicsr.train.load_resume_state`` does none of
+    this.
+    """
+    from basicsr_ssm.models.resume import load_resume_state
+
+    sys.modules['basicsr.train'].load_resume_state = load_resume_state
+
+
+def load_resumably():
+    """Build training loaders that can start in the middle of an epoch, and count epochs as they really are.
+
+    BasicSR restarts the epoch it was interrupted in, ends early where a last incomplete batch is dropped, and loops for
+    ever when the data set is smaller than a batch. May go when ``basicsr.train.create_train_val_dataloader`` does not.
+    """
+    from basicsr_ssm.data.loaders import create_train_val_dataloader
+
+    sys.modules['basicsr.train'].create_train_val_dataloader = create_train_val_dataloader
+
+
+def drop_untrue_warnings():
+    """Keep two BasicSR warnings, untrue after ``validate_anywhere``, out of the log. Goes with that function."""
+    untrue = ('Multiple validation datasets are *only* supported', 'nondist_validation is not implemented')
+    logging.getLogger('basicsr').addFilter(lambda record: not record.getMessage().startswith(untrue))
