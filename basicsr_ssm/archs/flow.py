@@ -1,0 +1,37 @@
+"""Optical flow between the neighbouring frames of a clip."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def is_mirrored(clip: torch.Tensor) -> bool:
+    """Whether the second half of the frames is the first half reversed; clip (n, t, c, h, w)."""
+    t = clip.shape[1]
+    return t % 2 == 0 and torch.equal(clip[:, : t // 2], clip[:, t // 2 :].flip(1))
+
+
+def clip_flows(flow_net: nn.Module, clip: torch.Tensor, home: torch.device) -> dict[str, list[torch.Tensor]]:
+    """Flows of a clip (n, t, 3, h, w), kept on the device `home`.
+
+    Returns:
+        {'backward': flows from frame i to i + 1, 'forward': flows from frame i + 1 to i}, lists of t − 1 tensors
+        (n, 2, h, w), (dx, dy) in pixels. Forward flows of a mirrored clip are the backward ones in reverse.
+    """
+    if clip.shape[1] == 1:
+        return {'backward': [], 'forward': []}
+    pairs = {'backward': (clip[:, :-1], clip[:, 1:])}
+    mirrored = is_mirrored(clip)
+    if not mirrored:
+        pairs['forward'] = pairs['backward'][::-1]
+    flows = {name: _flows(flow_net, a, b, home) for name, (a, b) in pairs.items()}
+    if mirrored:
+        flows['forward'] = flows['backward'][::-1]
+    return flows
+
+
+def _flows(flow_net: nn.Module, a: torch.Tensor, b: torch.Tensor, home: torch.device) -> list[torch.Tensor]:
+    if home == a.device:
+        return list(flow_net(a.flatten(0, 1), b.flatten(0, 1)).unflatten(0, a.shape[:2]).unbind(1))
+    return [flow_net(x, y).to(home) for x, y in zip(a.unbind(1), b.unbind(1), strict=True)]

@@ -1,0 +1,206 @@
+"""MedVSR: Medical Video Super-Resolution with Cross State-Space Propagation (ICCV 2025)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from basicsr.archs.basicvsr_arch import ConvResidualBlocks
+from basicsr.archs.spynet_arch import SpyNet
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import nn
+
+from basicsr_ssm.archs.deform_alignment import FlowGuidedDeformAlignment
+from basicsr_ssm.archs.flow import clip_flows
+from basicsr_ssm.archs.published_options import check_published
+from basicsr_ssm.archs.reconstruction import UPSAMPLING_STEPS, InnerStateSpaceReconstruction
+from basicsr_ssm.archs.state_space_blocks import CROSS_MIXERS, CrossStateSpaceBlock
+from basicsr_ssm.checkpoints import load_spynet
+from basicsr_ssm.ops import flow_warp
+
+PROPAGATIONS = {
+    'both': ('backward_1', 'forward_1', 'backward_2', 'forward_2'),
+    'forward': ('forward_1', 'forward_2', 'forward_3', 'forward_4'),
+    'backward': ('backward_1', 'backward_2', 'backward_3', 'backward_4'),
+}
+LAST_CHANNELS = 64
+MIN_SIZE = 64  # SpyNet halves its input five times, and the published model takes no less
+
+
+@ARCH_REGISTRY.register()
+class MedVSR(nn.Module):
+    """Recurrent video super-resolution with Cross State-Space Propagation and Inner State-Space Reconstruction.
+
+    At the defaults it is the published network, with the published state-dict keys.
+
+    Args:
+        mid_channels: C, feature channels; a multiple of 32.
+        num_blocks: residual blocks of each propagation branch.
+        n_convfe: residual blocks of the feature extraction.
+        n_convrec: depth of the reconstruction: one state-space layer and n_convrec − 1 large-kernel blocks.
+        window_size: side of the windows of the state-space blocks, LR pixels.
+        rec_ks: kernel of the large-kernel blocks, odd.
+        scale: 2, 3, 4, 6 or 8; published: 4 (and 2, 6 in the supplement, Tab. 4).
+        max_residue_magnitude: bound of the learned part of the deformable offsets, pixels.
+        spynet_path: pretrained flow network: a SpyNet file of BasicSR or a checkpoint that has one inside (BasicVSR's,
+            MedVSR's); None leaves it at its random start.
+        propagation: 'both', 'forward' or 'backward': the directions of the four branches (supplement, Tab. 1).
+        num_propagated: 2 … 7, frames back to which the cross state-space reaches (supplement, Tab. 2).
+        cross_mixer: 'mamba2', 'attention' or 'linear_attention' (supplement, Tab. 3).
+        cpu_cache_length: clips of more frames keep their features on the CPU; so is the output then.
+        **published: further keys of the authors' option file, accepted at their published values.
+
+    Raises:
+        ValueError: an argument outside of what is listed here.
+        CheckpointError: spynet_path holds no SpyNet.
+    """
+
+    def __init__(
+        self,
+        mid_channels: int = 64,
+        num_blocks: int = 7,
+        n_convfe: int = 5,
+        n_convrec: int = 10,
+        window_size: int = 16,
+        rec_ks: int = 7,
+        scale: int = 4,
+        max_residue_magnitude: float = 10,
+        spynet_path: str | None = None,
+        propagation: str = 'both',
+        num_propagated: int = 2,
+        cross_mixer: str = 'mamba2',
+        cpu_cache_length: int = 100,
+        **published,
+    ):
+        super().__init__()
+        check_published(published, type(self))
+        _check_choice('scale', scale, UPSAMPLING_STEPS)
+        _check_choice('propagation', propagation, PROPAGATIONS)
+        _check_choice('cross_mixer', cross_mixer, CROSS_MIXERS)
+        _check_choice('num_propagated', num_propagated, range(2, 8))
+        if mid_channels < 32 or mid_channels % 32:
+            raise ValueError(f'MedVSR: mid_channels={mid_channels} is not a multiple of 32 (heads of 16 in two halves)')
+        if rec_ks < 1 or rec_ks % 2 == 0:
+            raise ValueError(f'MedVSR: rec_ks={rec_ks} is not an odd kernel size')
+        for name, value in (('window_size', window_size), ('n_convrec', n_convrec)):
+            if value < 1:
+                raise ValueError(f'MedVSR: {name}={value} is less than 1')
+        self.mid_channels = mid_channels
+        self.scale = scale
+        self.num_propagated = num_propagated
+        self.cpu_cache_length = cpu_cache_length
+        self.branches = PROPAGATIONS[propagation]
+
+        self.spynet = SpyNet()
+        if spynet_path:
+            load_spynet(self.spynet, spynet_path)
+        self.feat_extract = ConvResidualBlocks(3, mid_channels, n_convfe)
+        self.deform_align = nn.ModuleDict(
+            {name: FlowGuidedDeformAlignment(mid_channels, max_residue_magnitude) for name in self.branches}
+        )
+        self.backbone = nn.ModuleDict(
+            {
+                name: ConvResidualBlocks((2 + i) * mid_channels, mid_channels, num_blocks)
+                for i, name in enumerate(self.branches)
+            }
+        )
+        self.cross_arc_block = CrossStateSpaceBlock(mid_channels, window_size, cross_mixer)
+        self.reconstruction = InnerStateSpaceReconstruction(
+            (1 + len(self.branches)) * mid_channels, mid_channels, n_convrec, window_size, rec_ks
+        )
+        steps = UPSAMPLING_STEPS[scale]
+        for i, step in enumerate(steps, 1):
+            out = LAST_CHANNELS if i == len(steps) else mid_channels
+            setattr(self, f'upconv{i}', nn.Conv2d(mid_channels, out * step * step, 3, padding=1))
+        self.conv_hr = nn.Conv2d(LAST_CHANNELS, LAST_CHANNELS, 3, padding=1)
+        self.conv_last = nn.Conv2d(LAST_CHANNELS, 3, 3, padding=1)
+
+    def forward(self, lqs: torch.Tensor) -> torch.Tensor:
+        """Super-resolves clips.
+
+        Args:
+            lqs: (n, t, 3, h, w), RGB in [0, 1]; any t ≥ 1, h ≥ 1, w ≥ 1. Frames smaller than 64 are padded inside by
+                repeating their border.
+
+        Returns:
+            (n, t, 3, scale·h, scale·w), not clipped; on the CPU if t > cpu_cache_length.
+        """
+        if lqs.dim() != 5 or lqs.shape[2] != 3 or 0 in lqs.shape:
+            raise ValueError(f'MedVSR: clips (n, t, 3, h, w) expected, got {(*lqs.shape,)}')
+        n, t, _, height, width = lqs.shape
+        below, right = max(0, MIN_SIZE - height), max(0, MIN_SIZE - width)
+        if below or right:
+            lqs = F.pad(lqs.flatten(0, 1), (0, right, 0, below), mode='replicate').unflatten(0, (n, t))
+        home = torch.device('cpu') if t > self.cpu_cache_length else lqs.device
+
+        flows = clip_flows(self.spynet, lqs, home)
+        spatial = self._extract(lqs, home)
+        propagated: dict[str, list[torch.Tensor]] = {}
+        for name in self.branches:
+            propagated[name] = self._propagate(name, spatial, propagated, flows, lqs.device)
+        outs = []
+        for i in range(t):
+            features = torch.cat([spatial[i], *(frames[i] for frames in propagated.values())], dim=1)
+            out = self._upsample(features.to(lqs.device), lqs[:, i])
+            outs.append(out[:, :, : height * self.scale, : width * self.scale].to(home))
+        return torch.stack(outs, dim=1)
+
+    def _extract(self, lqs: torch.Tensor, home: torch.device) -> list[torch.Tensor]:
+        """Spatial feature (n, C, h, w) of each frame."""
+        if home == lqs.device:
+            return list(self.feat_extract(lqs.flatten(0, 1)).unflatten(0, lqs.shape[:2]).unbind(1))
+        return [self.feat_extract(frame).to(home) for frame in lqs.unbind(1)]
+
+    def _propagate(
+        self,
+        name: str,
+        spatial: list[torch.Tensor],
+        earlier: dict[str, list[torch.Tensor]],
+        flows: dict[str, list[torch.Tensor]],
+        device: torch.device,
+    ) -> list[torch.Tensor]:
+        """One branch of Cross State-Space Propagation (MedVSR, Sec. 3.3): a feature (n, C, h, w) for each frame."""
+        t = len(spatial)
+        direction = name.split('_')[0]
+        walk = range(t) if direction == 'forward' else range(t - 1, -1, -1)
+        recent: list[torch.Tensor] = []  # this branch's outputs, the latest first, as many as the cross scan reaches
+        chain: list[torch.Tensor] = []  # flow from the previous frame of the walk to the one 1, 2, … steps before it
+        outputs = {}
+        for step, frame in enumerate(walk):
+            current = spatial[frame].to(device)
+            if step == 0:
+                feature = torch.zeros_like(current)
+            else:
+                flow = flows[direction][frame - 1 if direction == 'forward' else frame].to(device)
+                chain = [flow, *(flow + flow_warp(older, flow) for older in chain)][: self.num_propagated]
+                feature = self._align(name, current, recent, chain)
+            inputs = [current, *(frames[frame].to(device) for frames in earlier.values()), feature]
+            feature = feature + self.backbone[name](torch.cat(inputs, dim=1))
+            recent = [feature, *recent][: self.num_propagated]
+            outputs[frame] = feature.to(spatial[frame].device)
+        return [outputs[frame] for frame in range(t)]
+
+    def _align(
+        self, name: str, current: torch.Tensor, recent: list[torch.Tensor], chain: list[torch.Tensor]
+    ) -> torch.Tensor:
+        """The previous output of the branch, aligned to the present frame with the support of distant ones."""
+        previous, flow = recent[0], chain[0]
+        support = torch.zeros_like(previous)
+        if len(recent) > 1:
+            support = previous
+            for distant, distant_flow in zip(recent[1:], chain[1:], strict=True):
+                support = self.cross_arc_block(support, flow_warp(distant, distant_flow))
+        conditions = (flow_warp(previous, flow), current, support)
+        return self.deform_align[name](previous, conditions, flow)
+
+    def _upsample(self, features: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:
+        """All features of a frame (n, 5C, h, w) and its LR frame → (n, 3, scale·h, scale·w)."""
+        out = self.reconstruction(features)
+        for i, step in enumerate(UPSAMPLING_STEPS[self.scale], 1):
+            out = F.leaky_relu(F.pixel_shuffle(getattr(self, f'upconv{i}')(out), step), 0.1)
+        out = self.conv_last(F.leaky_relu(self.conv_hr(out), 0.1))
+        return out + F.interpolate(lq, scale_factor=self.scale, mode='bilinear', align_corners=False)
+
+
+def _check_choice(name: str, value, known) -> None:
+    if value not in known:
+        raise ValueError(f'MedVSR: {name}={value!r} is not one of {", ".join(repr(choice) for choice in known)}')

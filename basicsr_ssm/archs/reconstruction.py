@@ -1,0 +1,55 @@
+"""From propagated features to the high-resolution frame: ISSR and up-sampling of MedVSR."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from basicsr_ssm.archs.state_space_blocks import InnerStateSpaceLayer
+
+UPSAMPLING_STEPS = {2: (2,), 3: (3,), 4: (2, 2), 6: (2, 3), 8: (2, 2, 2)}
+
+
+class LargeKernelResidualBlock(nn.Module):
+    """x + B(ReLU(A(x))), A and B each a depthwise k×k convolution followed by a 1×1 convolution."""
+
+    def __init__(self, channels: int, kernel_size: int):
+        super().__init__()
+        self.conv1 = self._conv(channels, kernel_size)
+        self.conv2 = self._conv(channels, kernel_size)
+
+    @staticmethod
+    def _conv(channels: int, kernel_size: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels),
+            nn.Conv2d(channels, channels, 1),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.conv2(F.relu(self.conv1(x)))
+
+
+class InnerStateSpaceReconstruction(nn.Module):
+    """ISSR (MedVSR, Sec. 3.4): 3×3 convolution, one state-space layer, large-kernel residual blocks.
+
+    Args:
+        in_channels: channels of all features of a frame together.
+        channels: C, a multiple of 32.
+        depth: the state-space layer and depth − 1 residual blocks.
+        window_size: of the state-space layer, pixels.
+        kernel_size: of the residual blocks, odd.
+    """
+
+    def __init__(self, in_channels: int, channels: int, depth: int, window_size: int, kernel_size: int):
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.Conv2d(in_channels, channels, 3, padding=1),
+            nn.LeakyReLU(0.1, inplace=True),
+            nn.Sequential(InnerStateSpaceLayer(channels, window_size)),
+            nn.Sequential(*(LargeKernelResidualBlock(channels, kernel_size) for _ in range(depth - 1))),
+        )
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(n, in_channels, h, w) → (n, C, h, w)."""
+        return self.main(features)

@@ -1,0 +1,70 @@
+"""The two state-space blocks of MedVSR: across frames (CSSB) and inside a frame (the layer of ISSR)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from basicsr_ssm.archs.cross_attention import CrossAttention, CrossLinearAttention
+from basicsr_ssm.archs.mamba2 import CrossMamba2, InnerMamba2
+from basicsr_ssm.archs.windows import Mlp, over_windows
+
+CROSS_MIXERS = {
+    'mamba2': CrossMamba2,
+    'attention': lambda channels, window_size: CrossAttention(channels),
+    'linear_attention': lambda channels, window_size: CrossLinearAttention(channels),
+}
+
+
+class CrossStateSpaceBlock(nn.Module):
+    """CSSB (MedVSR, Sec. 3.3): x ← x + mixer(LN(x), LN_b(y)); x ← x + MLP(LN2(x)), in windows.
+
+    Args:
+        channels: C, a multiple of 16.
+        window_size: side of the square windows, pixels.
+        mixer: 'mamba2', 'attention' or 'linear_attention'.
+    """
+
+    def __init__(self, channels: int, window_size: int, mixer: str = 'mamba2'):
+        super().__init__()
+        self.window_size = window_size
+        self.norm1 = nn.LayerNorm(channels)
+        self.norm1_b = nn.LayerNorm(channels)
+        self.mixer = CROSS_MIXERS[mixer](channels, window_size)
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = Mlp(channels, 4 * channels)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """x: neighbouring feature, y: distant feature (the control), both (n, C, h, w) → (n, C, h, w)."""
+        return over_windows(self._tokens, self.window_size, x, y)
+
+    def _tokens(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        x = x + self.mixer(self.norm1(x), self.norm1_b(y))
+        return x + self.mlp(self.norm2(x))
+
+
+class InnerStateSpaceBlock(nn.Module):
+    """x ← x + mixer(LN(x)); x ← x + MLP(LN2(x)) on tokens (b, l, C)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(channels)
+        self.mixer = InnerMamba2(channels)
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = Mlp(channels, 2 * channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.mixer(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class InnerStateSpaceLayer(nn.Module):
+    """The state-space layer of ISSR (MedVSR, Sec. 3.4): blocks in windows of a feature map (n, C, h, w)."""
+
+    def __init__(self, channels: int, window_size: int, depth: int = 1):
+        super().__init__()
+        self.window_size = window_size
+        self.blocks = nn.Sequential(*(InnerStateSpaceBlock(channels) for _ in range(depth)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return over_windows(self.blocks, self.window_size, x)

@@ -1,0 +1,51 @@
+"""Square windows of a feature map as token sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def partition(x: torch.Tensor, size: int) -> torch.Tensor:
+    """(n, c, h, w), h and w multiples of `size` → (n·windows, size², c): tokens row by row, windows row by row."""
+    n, c, h, w = x.shape
+    x = x.view(n, c, h // size, size, w // size, size)
+    return x.permute(0, 2, 4, 3, 5, 1).reshape(-1, size * size, c)
+
+
+def merge(tokens: torch.Tensor, size: int, height: int, width: int) -> torch.Tensor:
+    """The inverse of `partition`, contiguous (n, c, height, width)."""
+    c = tokens.shape[2]
+    x = tokens.view(-1, height // size, width // size, size, size, c)
+    return x.permute(0, 5, 1, 3, 2, 4).reshape(-1, c, height, width)
+
+
+def over_windows(function: Callable[..., torch.Tensor], size: int, *features: torch.Tensor) -> torch.Tensor:
+    """Applies a token function of (n·windows, size², c) tensors to the windows of feature maps (n, c, h, w).
+
+    The maps are zero-padded right and below to whole windows first, and the result is cropped to (n, c, h, w): padded
+    tokens take part, as in MedVSR.
+    """
+    height, width = features[0].shape[2:]
+    below, right = -height % size, -width % size
+    features = [F.pad(f, (0, right, 0, below)) for f in features]
+    tokens = function(*(partition(f, size) for f in features))
+    return merge(tokens, size, height + below, width + right)[:, :, :height, :width]
+
+
+class Mlp(nn.Module):
+    """Linear, exact GELU, Linear; weights N(0, 0.02), biases 0."""
+
+    def __init__(self, channels: int, hidden: int):
+        super().__init__()
+        self.fc1 = nn.Linear(channels, hidden)
+        self.fc2 = nn.Linear(hidden, channels)
+        for linear in (self.fc1, self.fc2):
+            nn.init.normal_(linear.weight, std=0.02)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))

@@ -1,0 +1,12 @@
+"""Operators of the networks: one function each, a plain reference and faster backends behind one call.
+
+Sequences are token-major, (batch, length, channels); images are (n, c, h, w); flow is (n, 2, h, w) in pixels, (dx, dy).
+Nothing here knows BasicSR.
+"""
+
+from basicsr_ssm.ops.causal_conv1d import causal_conv1d
+from basicsr_ssm.ops.deform_conv import deform_conv2d
+from basicsr_ssm.ops.flow_warp import flow_warp
+from basicsr_ssm.ops.ssd import ssd
+
+__all__ = ['causal_conv1d', 'deform_conv2d', 'flow_warp', 'ssd']
