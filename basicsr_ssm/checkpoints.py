@@ -37,9 +37,7 @@ def read(path: str | Path) -> dict:
             f'{str(error).splitlines()[0]}'
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f'{path} cannot be read ({_size(path)}; cut short?): {str(error).splitlines()[0]}'
-        ) from error
+X
     if not isinstance(content, dict):
         raise CheckpointError(f'{path} holds a {type(content).__name__}, no state dict')
     return content
@@ -80,7 +78,7 @@ def load_into(net: nn.Module, state: dict[str, torch.Tensor], source: str | Path
         if key in state and state[key].shape != value.shape
     ]
     if missing or unexpected or misshapen:
-        lines = [f'{source} does not fit {type(net).__name__}: it {_what_weights(state)}']
+        lines = [f'{source} does not fit {type(net).__name__}: it {what_weights(state)}']
         for title, keys in (('missing', missing), ('unexpected', unexpected), ('of another shape', misshapen)):
             if keys:
                 lines.append(f'  {title}: {_listed(keys)}')
@@ -109,7 +107,7 @@ def _what_it_is(content: dict) -> str:
     return f'has {_listed(content)}'
 
 
-def _what_weights(state: dict[str, torch.Tensor]) -> str:
+def what_weights(state: dict[str, torch.Tensor]) -> str:
     """What network the keys speak of."""
     first = {key.split('.')[0] for key in state}
     if 'cross_arc_block' in first:
@@ -129,7 +127,3 @@ def _listed(keys) -> str:
     keys = [str(key) for key in keys]
     more = f' … ({len(keys)} in all)' if len(keys) > _SHOWN else ''
     return ', '.join(keys[:_SHOWN]) + more
-
-
-def _size(path: Path) -> str:
-    return f'{path.stat().st_size:,} bytes'

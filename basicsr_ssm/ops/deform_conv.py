@@ -21,7 +21,8 @@ def deform_conv2d(
 ) -> torch.Tensor:
     """y(p) = Σ_k weight_k · mask_k(p) · x(p + p_k + offset_k(p)), stride 1, bilinear, zeros outside.
 
-    Modulated deformable convolution (Zhu et al., "Deformable ConvNets v2", 2019, Eq. 1), with torchvision's channel order.
+    Modulated deformable convolution (Zhu et al., "Deformable ConvNets v2", 2019, Eq. 1), channels ordered as in
+    torchvision.
 
     Args:
         x: (n, c, h, w).
@@ -50,8 +51,8 @@ def deform_conv2d(
         or offset.shape != (n, 2 * groups * taps, *size)
     ):
         raise ValueError(
-            f'deform_conv2d: x {(*x.shape,)}, weight {(*weight.shape,)} and padding {padding} want offset (n, 2·g·{taps}, '
-            f'{size[0]}, {size[1]}) and mask (n, g·{taps}, …), g a divisor of {channels}; '
+            f'deform_conv2d: x {(*x.shape,)}, weight {(*weight.shape,)} and padding {padding} want offset '
+            f'(n, 2·g·{taps}, {size[0]}, {size[1]}) and mask (n, g·{taps}, …), g a divisor of {channels}; '
             f'got {(*offset.shape,)} and {(*mask.shape,)}'
         )
     return _OPERATOR(backend, x, offset, mask, weight, bias, padding)
