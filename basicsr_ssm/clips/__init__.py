@@ -1,0 +1,1 @@
+"""Video, DICOM and image folders in, clips out: reading, splitting, down-sampling and writing. Needs no torch."""

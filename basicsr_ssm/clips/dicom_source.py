@@ -1,0 +1,172 @@
+"""DICOM images and cines, decoded with pydicom."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from basicsr_ssm.clips.frame_source import DamagedSourceError, FrameSource, safe_name
+from basicsr_ssm.clips.video_source import VideoSource
+from basicsr_ssm.errors import UserError
+
+
+def is_dicom(path: Path) -> bool:
+    """By the mark after the preamble; a file without one counts by its suffix."""
+    with path.open('rb') as file:
+        return file.read(132)[128:] == b'DICM' or path.suffix.lower() in ('.dcm', '.dicom')
+
+
+def import_pydicom():
+    """pydicom, or a UserError that says how to get it."""
+    try:
+        import pydicom
+        import pydicom.pixels
+    except ImportError as error:
+        raise UserError('reading DICOM needs pydicom: pip install basicsr_ssm[video]') from error
+    return pydicom
+
+
+class DicomSource(FrameSource):
+    """Single- and multi-frame DICOM as RGB.
+
+    RGB, YBR and palette colour are converted to RGB; MONOCHROME1 is inverted. Grayscale of more than 8 bits goes
+    through the file's rescale and window (PS3.3 C.11.2); without a window the smallest and largest value of all
+    frames become black and white, so that brightness does not flicker. H.264, HEVC and MPEG-2 inside DICOM
+    are read as video.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.name = safe_name(self.path.stem)
+        pydicom = import_pydicom()
+        try:
+            header = pydicom.dcmread(self.path, stop_before_pixels=True, force=True)
+            if 'Rows' not in header or 'Columns' not in header:
+                raise UserError(f'{self.path}: this DICOM file holds no image')
+            self.size = (int(header.Rows), int(header.Columns))
+            self.frame_count = int(header.get('NumberOfFrames') or 1)
+            self.fps = _frame_rate(header)
+        except UserError:
+            raise
+        except Exception as error:  # pydicom raises many kinds on damaged headers
+            raise DamagedSourceError(self.path, None, f'not a readable DICOM file ({error})') from error
+        self._header = header
+        self._range: tuple[float, float] | None = None
+        self._video = self._open_video(pydicom)
+        if self._video is not None:
+            self.size, self.fps = self._video.size, self.fps or self._video.fps
+
+    def frames(self) -> Iterator[np.ndarray]:
+        if self._video is not None:
+            count = 0
+            for frame in self._video.frames():
+                yield frame
+                count += 1
+            if count < self.frame_count:
+                raise DamagedSourceError(self.path, count, f'ends after {count} of {self.frame_count} frames')
+            return
+        for index, pixels in enumerate(self._pixels()):
+            frame = self._to_rgb(pixels)
+            self.check_size(frame, index)
+            yield frame
+
+    def _open_video(self, pydicom) -> VideoSource | None:
+        syntax = self._header.file_meta.get('TransferSyntaxUID', '') if hasattr(self._header, 'file_meta') else ''
+        if not pydicom.uid.UID(syntax).name.startswith(('MPEG', 'HEVC')):
+            return None
+        try:
+            dataset = pydicom.dcmread(self.path)
+            stream = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1))
+        except Exception as error:
+            raise DamagedSourceError(self.path, 0, f'the video inside cannot be read ({error})') from error
+        return VideoSource(self.path, io.BytesIO(stream))
+
+    def _pixels(self) -> Iterator[np.ndarray]:
+        """Decoded frames, YBR already converted to RGB by pydicom."""
+        pydicom = import_pydicom()
+        count = 0
+        try:
+            for pixels in pydicom.pixels.iter_pixels(self.path, force=True):
+                yield pixels
+                count += 1
+        except (GeneratorExit, UserError):
+            raise
+        except Exception as error:
+            # A RuntimeError with this text is about the installation, not about the file.
+            if 'missing dependencies' in str(error) or 'missing required dependencies' in str(error):
+                raise UserError(f'{self.path}: {error}') from error
+            raise DamagedSourceError(self.path, count, f'cannot be decoded ({error})') from error
+        if count < self.frame_count:
+            raise DamagedSourceError(self.path, count, f'ends after {count} of {self.frame_count} frames')
+
+    def _to_rgb(self, pixels: np.ndarray) -> np.ndarray:
+        header = self._header
+        if header.get('PhotometricInterpretation') == 'PALETTE COLOR':
+            pixels = import_pydicom().pixels.apply_color_lut(pixels, header)
+            pixels = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
+        elif pixels.ndim == 3:
+            if pixels.dtype != np.uint8:
+                pixels = _scaled(pixels, 0, 2 ** int(header.BitsStored) - 1)
+        else:
+            pixels = self._gray(pixels)
+            pixels = np.repeat(pixels[..., None], 3, axis=2)
+        return np.ascontiguousarray(pixels)
+
+    def _gray(self, pixels: np.ndarray) -> np.ndarray:
+        header = self._header
+        if pixels.dtype != np.uint8 or int(header.get('BitsStored', 8)) > 8:
+            values = import_pydicom().pixels.apply_modality_lut(pixels, header)
+            window = _window(header)
+            pixels = _windowed(values, *window) if window else _scaled(values, *self._value_range())
+        return 255 - pixels if header.get('PhotometricInterpretation') == 'MONOCHROME1' else pixels
+
+    def _value_range(self) -> tuple[float, float]:
+        if self._range is None:
+            lut = import_pydicom().pixels.apply_modality_lut
+            ends = [(float(v.min()), float(v.max())) for v in (lut(p, self._header) for p in self._pixels())]
+            self._range = min(low for low, _ in ends), max(high for _, high in ends)
+        return self._range
+
+
+def _frame_rate(header) -> Fraction | None:
+    """Frames a second from whichever of the cine module's attributes is there."""
+    times = [float(v) for v in (header.get('FrameTimeVector') or [])][1:]  # milliseconds
+    if header.get('FrameTime'):
+        rate = 1000 / max(float(header.FrameTime), 1e-3)
+    elif sum(times) > 0:
+        rate = 1000 * len(times) / sum(times)
+    else:
+        rate = float(header.get('CineRate') or header.get('RecommendedDisplayFrameRate') or 0)
+    return Fraction(rate).limit_denominator(1001) if 0 < rate < 1000 else None
+
+
+def _window(header) -> tuple[float, float, str] | None:
+    """(centre, width, function) of the first window in the file."""
+    if 'WindowCenter' not in header or 'WindowWidth' not in header:
+        return None
+    centre, width = (
+        v[0] if hasattr(v, '__len__') and not isinstance(v, str) else v
+        for v in (header.WindowCenter, header.WindowWidth)
+    )
+    function = header.get('VOILUTFunction') or 'LINEAR'
+    least = 1 if function == 'LINEAR' else 0
+    return (float(centre), float(width), function) if float(width) > least else None
+
+
+def _windowed(values: np.ndarray, centre: float, width: float, function: str) -> np.ndarray:
+    if function == 'SIGMOID':
+        with np.errstate(over='ignore'):
+            return np.rint(255 / (1 + np.exp(-4 * (values - centre) / width))).astype(np.uint8)
+    if function == 'LINEAR_EXACT':
+        return _scaled(values, centre - width / 2, centre + width / 2)
+    return _scaled(values, centre - width / 2, centre + width / 2 - 1)
+
+
+def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Map low…high to 0…255 in uint8, clipping what lies outside."""
+    span = high - low or 1
+    return np.rint((values.astype(np.float64) - low).clip(0, span) * (255 / span)).astype(np.uint8)
