@@ -36,6 +36,10 @@ def apply():
     start_distributed_on_cpu()
     wrap_ddp_on_cpu()
     accept_any_test_set_name()
+    validate_anywhere()
+    resume_anywhere()
+    load_resumably()
+    drop_untrue_warnings()
 
 
 # ---------------------------------------------------------------- needed to import BasicSR at all
@@ -172,7 +176,8 @@ def _slurm_environment(port):
 def wrap_ddp_on_cpu():
     """Wrap a CPU network in DistributedDataParallel without a CUDA device number.
 
-    BasicSR always passes ``torch.cuda.current_device()``. May go when ``BaseModel.model_to_device`` looks at its device.
+    BasicSR always passes ``torch.cuda.current_device()``. May go when ``BaseModel.model_to_device`` asks
+    what its device is.
     """
     from basicsr.models.base_model import BaseModel
 

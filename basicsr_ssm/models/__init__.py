@@ -1,0 +1,1 @@
+"""Models for BasicSR's loop; importing this package registers them."""

@@ -1,0 +1,193 @@
+"""Validation of video models: any device, any number of data sets, clips with or without ground truth."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from basicsr.metrics import calculate_metric
+from basicsr.utils import get_root_logger, imwrite, tensor2img
+from basicsr.utils.dist_util import get_dist_info
+from torch import distributed
+from tqdm import tqdm
+
+from basicsr_ssm.errors import UserError
+from basicsr_ssm.models.saving import save_json
+
+# {clip: {frame number: [value of each metric]}}
+Results = dict[str, dict[int, list[float]]]
+
+
+def validate(model, dataloader, current_iter: int | str, tb_logger, save_img: bool) -> None:
+    """Drop-in for ``dist_validation`` and ``nondist_validation`` of BasicSR's video models.
+
+    Runs ``model`` on every item of the data set (a whole clip, or, for sliding-window models, the neighbours of one
+    frame), one at a time and shared among processes. Metrics are averaged over the frames of a clip, then over clips.
+    They go to the log, to TensorBoard under metrics/<data set>/<metric>, to ``metrics.json`` beside the log
+    ({data set: {clip: {metric: mean}, 'mean': {metric: mean}}}) and, in training, to ``metrics_history.json``
+    ({data set: {iteration: {metric: mean}}}). Items without 'gt' are restored, and saved if asked, but not measured.
+
+    Images go to visualization/<data set>/<clip>/<frame>_<suffix>.png: the suffix is the iteration in training, else
+    ``val.suffix`` or the run's name.
+    """
+    dataset, val_opt = dataloader.dataset, model.opt['val']
+    name = dataset.opt['name']
+    metrics = val_opt.get('metrics') or {}
+    suffix = current_iter if model.opt['is_train'] else val_opt.get('suffix') or model.opt['name']
+    folder = Path(model.opt['path']['visualization'], name)
+    rank, world_size = get_dist_info()
+
+    results: Results = {}
+    # Every process runs the network equally often (a wrapped one may wait for the others), so the last item may repeat.
+    rounds = math.ceil(len(dataset) / world_size)
+    for turn in tqdm(
+        range(rounds), desc=f'Test {name}', unit='clip', disable=rank != 0 or not val_opt.get('pbar', True)
+    ):
+        index = turn * world_size + rank
+        item = dataset[min(index, len(dataset) - 1)]
+        output = _restore(model, item)
+        if index >= len(dataset):
+            continue
+        for frame, stem, restored, gt in _frames(item, output):
+            image = tensor2img([restored])
+            if save_img:
+                imwrite(image, str(folder / item['folder'] / f'{stem}_{suffix}.png'))
+            if metrics and gt is not None:
+                values = [_measure(opt, image, tensor2img([gt]), item['folder']) for opt in metrics.values()]
+                results.setdefault(item['folder'], {})[frame] = values
+        del item, output
+
+    if metrics:
+        results = _gather(results)
+        if rank == 0:
+            _report(model, name, list(metrics), results, current_iter, tb_logger)
+
+
+def _restore(model, item: dict) -> torch.Tensor:
+    """The network's output for one item, (t, c, h, w) or, for one frame, (c, h, w), on whatever device it lies."""
+    # Ground truth stays behind: it is compared frame by frame on the CPU. Nothing is changed in place: data sets cache.
+    model.feed_data({'lq': item['lq'].unsqueeze(0)})
+    model.test()
+    output = model.output[0]
+    del model.lq, model.output
+    return output
+
+
+def _frames(item: dict, output: torch.Tensor) -> Iterator[tuple[int, str, torch.Tensor, torch.Tensor | None]]:
+    """Frame number, file stem, restored frame and ground truth of each frame of an item."""
+    gt = item.get('gt')
+    if output.dim() == 4:
+        if gt is not None and len(gt) != len(output):
+            raise UserError(f'clip {item["folder"]}: {len(output)} frames restored, but {len(gt)} of ground truth')
+        for frame, restored in enumerate(output):
+            yield frame, f'{frame:08d}', restored, None if gt is None else gt[frame]
+        return
+    if gt is not None and gt.dim() == 4:  # val.center_frame_only on a clip whose ground truth is whole
+        gt = gt[len(gt) // 2]
+    path = Path(item['lq_path']) if item.get('lq_path') else Path('center')
+    # Vimeo-90K's frames all have the same name in folders of their own
+    stem = '_'.join(path.parts[-3:-1]) if item['folder'] == 'vimeo90k' else path.stem
+    yield int(str(item.get('idx', 0)).split('/')[0]), stem, output, gt
+
+
+def _measure(opt: dict, image, gt, clip: str) -> float:
+    try:
+        return float(calculate_metric({'img': image, 'img2': gt}, opt))
+    except AssertionError as error:  # BasicSR's way to say that sizes differ
+        raise UserError(
+            f'clip {clip}: restored frame {image.shape[:2]}, ground truth {gt.shape[:2]}: {error}'
+        ) from error
+
+
+def _gather(results: Results) -> Results:
+    """All processes' results, on process 0."""
+    rank, world_size = get_dist_info()
+    if world_size == 1:
+        return results
+    parts = [None] * world_size if rank == 0 else None
+    distributed.gather_object(results, parts)
+    merged: Results = {}
+    for part in parts or []:
+        for clip, frames in part.items():
+            merged.setdefault(clip, {}).update(frames)
+    return merged
+
+
+def _report(model, dataset: str, metrics: list[str], results: Results, current_iter: int | str, tb_logger) -> None:
+    logger = get_root_logger()
+    if not results:
+        logger.info(f'Validation {dataset}: no ground truth, nothing measured')
+        return
+    clips = {
+        clip: {metric: _mean(frames[frame][i] for frame in sorted(frames)) for i, metric in enumerate(metrics)}
+        for clip, frames in sorted(results.items())
+    }
+    mean = {metric: _mean(clip[metric] for clip in clips.values()) for metric in metrics}
+
+    model._initialize_best_metric_results(dataset)
+    lines = [f'Validation {dataset}']
+    for metric, value in mean.items():
+        lines.append(f'\t # {metric}: {value:.4f}' + ''.join(f'\t # {c}: {v[metric]:.4f}' for c, v in clips.items()))
+        if model.opt['is_train']:
+            model._update_best_metric_result(dataset, metric, value, current_iter)
+            best = model.best_metric_results[dataset][metric]
+            lines.append(f'\t    Best: {best["val"]:.4f} @ {best["iter"]} iter')
+        if tb_logger:
+            tb_logger.add_scalar(f'metrics/{dataset}/{metric}', value, current_iter)
+            for clip, values in clips.items():
+                tb_logger.add_scalar(f'metrics/{dataset}/{metric}/{clip}', values[metric], current_iter)
+    logger.info('\n'.join(lines) + '\n')
+
+    folder = Path(model.opt['path']['log'])
+    _merge_json(folder / 'metrics.json', dataset, {**clips, 'mean': mean})
+    if model.opt['is_train']:
+        path = folder / 'metrics_history.json'
+        _merge_json(path, dataset, {**_read_json(path).get(dataset, {}), str(current_iter): mean})
+
+
+def fold_history_into_best(model, first_iter: int) -> None:
+    """Bring ``best_metric_results`` up to the validations that ran after the checkpoint of the same iteration.
+
+    Saving comes before validating in BasicSR's loop, so a checkpoint does not know how its own weights did. Later
+    entries, of the part of the run that was lost, are dropped from the history: they will be written again.
+    """
+    path = Path(model.opt['path']['log'], 'metrics_history.json')
+    history = {
+        dataset: {i: means for i, means in entries.items() if int(i) <= first_iter}
+        for dataset, entries in _read_json(path).items()
+    }
+    for dataset, entries in history.items():
+        model._initialize_best_metric_results(dataset)
+        for i, means in sorted(entries.items(), key=lambda entry: int(entry[0])):
+            for metric in means.keys() & model.best_metric_results[dataset].keys():
+                model._update_best_metric_result(dataset, metric, float(means[metric]), int(i))
+    if history and get_dist_info()[0] == 0:
+        save_json(_jsonable(history), path)
+
+
+def _mean(values) -> float:
+    values = list(values)
+    return math.fsum(values) / len(values)
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise UserError(f'{path} is no JSON any more; move it away: {error}') from error
+
+
+def _merge_json(path: Path, dataset: str, content: dict) -> None:
+    save_json(_jsonable({**_read_json(path), dataset: content}), path)
+
+
+def _jsonable(content):
+    """JSON has no infinity (the PSNR of equal frames) and no NaN; they become 'inf' and 'nan'."""
+    if isinstance(content, dict):
+        return {key: _jsonable(value) for key, value in content.items()}
+    return str(content) if isinstance(content, float) and not math.isfinite(content) else content
