@@ -1,0 +1,248 @@
+"""Which clips there are, and the keys of their frames, for a pair of roots (GT and LQ) or for LQ alone."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from basicsr_ssm.data.frame_store import IMAGE_SUFFIXES, DatasetError, LmdbFrames
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip: frame ``i`` of the clip has the keys ``lq[i]`` and ``gt[i]``.
+
+    Attributes:
+        name: Name of the clip, its folder below the root; deeper ones read ``a/b``.
+        lq: Frame keys in time order.
+        gt: Frame keys of the ground truth, as many as ``lq``; None without ground truth.
+        gt_size: (h, w) of the ground truth where meta information states it, otherwise None. Not verified here.
+    """
+
+    name: str
+    lq: tuple[str, ...]
+    gt: tuple[str, ...] | None = None
+    gt_size: tuple[int, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.lq)
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """What meta information says of a clip; None where it says nothing."""
+
+    count: int | None
+    size: tuple[int, int] | None
+
+
+def natural_key(name: str) -> tuple:
+    """Sort key under which ``frame2`` comes before ``frame10``."""
+    # Splitting on numbers alternates text and number, so that like is always compared with like.
+    parts = re.split(r'([0-9]+)', name)
+    return tuple(int(part) if i % 2 else part for i, part in enumerate(parts)), name
+
+
+def index_clips(lq, gt=None, meta_info_file: str | Path | None = None) -> tuple[list[Clip], Path | None]:
+    """List the clips of a data set, in natural order of their names, and check that GT and LQ belong together.
+
+    Folders: every folder below the root that holds frames directly is a clip, whatever its frames are called. Frames
+    are taken in natural order. LMDB: the ``meta_info.txt`` inside the database lists the frames.
+
+    A meta information file has one line a clip, ``<clip> <frames> (<h>,<w>,<c>)`` with the size of the GT, of which
+    the last and the last two parts may be left out. It selects the clips. Folders look for a ``meta_info.txt`` beside
+    the root (that of the GT, if there is one) where none is given.
+
+    Args:
+        lq: A FolderFrames or LmdbFrames.
+        gt: The same for the ground truth, or None.
+        meta_info_file: Path of the meta information file, or None.
+
+    Returns:
+        The clips, and the meta information file that was used, if any.
+
+    Raises:
+        DatasetError: no clips; clips of GT and LQ differ; their frames do not pair up; the meta information cannot
+            be read or does not fit what is there.
+    """
+    listed, meta_path = _find_meta_info(lq if gt is None else gt, meta_info_file)
+    lq_keys, lq_sizes = _list_frames(lq, listed)
+    gt_keys, gt_sizes = (None, {}) if gt is None else _list_frames(gt, listed)
+
+    if listed is not None:
+        for root, keys in ((lq.root, lq_keys), (None if gt is None else gt.root, gt_keys)):
+            absent = [] if keys is None else [name for name in listed if name not in keys]
+            if absent:
+                raise DatasetError(f'{root} has no frames of {name_some(absent)}, listed in {meta_path}')
+    elif gt is not None and lq_keys.keys() != gt_keys.keys():
+        raise DatasetError(_clips_differ(lq, lq_keys, gt, gt_keys))
+
+    clips = []
+    for name in sorted(lq_keys if listed is None else listed, key=natural_key):
+        said = _Listed(None, None) if listed is None else listed[name]
+        for frames, keys in ((lq, lq_keys), (gt, gt_keys)):
+            if keys is not None and said.count not in (None, len(keys[name])):
+                raise DatasetError(_wrong_count(name, frames, keys[name], said.count, meta_path))
+        if gt is not None:
+            _check_pairs(name, lq, lq_keys[name], gt, gt_keys[name])
+        size = None if gt is None else gt_sizes.get(name, said.size)
+        clips.append(Clip(name, lq_keys[name], None if gt is None else gt_keys[name], size))
+    if not clips:
+        raise DatasetError(f'no clips in {meta_path or lq.root}: expected one folder of frames for each clip')
+    return clips, meta_path
+
+
+def _find_meta_info(frames, meta_info_file) -> tuple[dict[str, _Listed] | None, Path | None]:
+    if meta_info_file is not None:
+        path = Path(meta_info_file)
+    elif isinstance(frames, LmdbFrames):
+        return None, None
+    else:
+        path = frames.root.parent / 'meta_info.txt'
+        if not path.is_file():
+            return None, None
+    return _read_meta_info(path), path
+
+
+_META_LINE = re.compile(r'(?P<clip>.+?)(?:\s+(?P<count>[0-9]+)(?:\s+\((?P<h>[0-9]+),\s*(?P<w>[0-9]+)[,0-9\s]*\))?)?')
+
+
+def _read_meta_info(path: Path) -> dict[str, _Listed]:
+    listed = {}
+    for number, line in _lines(path):
+        match = _META_LINE.fullmatch(line)
+        if '(' in line and match['h'] is None:
+            raise DatasetError(f'{path}, line {number}: expected "<clip> <frames> (<h>,<w>,<c>)", not "{line}"')
+        if match['clip'] in listed:
+            raise DatasetError(f'{path}, line {number}: clip {match["clip"]} is listed twice')
+        size = None if match['h'] is None else (int(match['h']), int(match['w']))
+        listed[match['clip']] = _Listed(None if match['count'] is None else int(match['count']), size)
+    if not listed:
+        raise DatasetError(f'{path} lists no clips')
+    return listed
+
+
+def _lines(path: Path):
+    try:
+        text = path.read_text(encoding='utf-8')
+    except OSError as error:
+        raise DatasetError(f'cannot read {path}: {error.strerror}') from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f'cannot read {path}: it is not UTF-8 text') from error
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def _list_frames(frames, listed) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[int, int]]]:
+    """Frame keys of each clip in time order, and the sizes of the clips where they are known."""
+    if isinstance(frames, LmdbFrames):
+        found, sizes = _list_lmdb(frames.root)
+    else:
+        found, sizes = _list_folders(frames.root, listed), {}
+    if listed is not None:
+        found = {name: keys for name, keys in found.items() if name in listed}
+    ordered = {name: tuple(sorted(keys, key=natural_key)) for name, keys in found.items()}
+    for name, keys in ordered.items():
+        stems = [frame_name(key) for key in keys]
+        if len(set(stems)) != len(stems):
+            twice = next(stem for stem in stems if stems.count(stem) > 1)
+            raise DatasetError(f'clip {name} in {frames.root} holds frame {twice} more than once')
+    return ordered, sizes
+
+
+def _list_folders(root: Path, listed) -> dict[str, list[str]]:
+    # With a list of clips only their folders are visited: the root may hold far more, on a slow disk.
+    tops = [root] if listed is None else [root / name for name in listed]
+    found = {}
+    for top in tops:
+        for folder, subfolders, files in os.walk(top, followlinks=True):
+            subfolders[:] = [] if listed is not None else [name for name in subfolders if not name.startswith('.')]
+            names = [name for name in files if name[0] != '.' and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
+            if not names:
+                continue
+            clip = Path(folder).relative_to(root).as_posix()
+            if clip == '.':
+                raise DatasetError(f'frames lie directly in {root}: each clip needs a folder of its own below it')
+            found[clip] = [f'{clip}/{name}' for name in names]
+    return found
+
+
+_LMDB_LINE = re.compile(r'(?P<file>.+?)\s+\((?P<h>[0-9]+),\s*(?P<w>[0-9]+)[,0-9\s]*\)(\s+[0-9]+)?')
+
+
+def _list_lmdb(root: Path) -> tuple[dict[str, list[str]], dict[str, tuple[int, int]]]:
+    path = root / 'meta_info.txt'
+    if not path.is_file():
+        raise DatasetError(f'{path} is missing: an LMDB data set lists its frames there')
+    found, sizes = {}, {}
+    for number, line in _lines(path):
+        match = _LMDB_LINE.fullmatch(line)
+        key = os.path.splitext(match['file'])[0] if match else ''
+        if '/' not in key:
+            raise DatasetError(f'{path}, line {number}: expected "<clip>/<frame>.png (<h>,<w>,<c>) 1", not "{line}"')
+        clip = key.rpartition('/')[0]
+        found.setdefault(clip, []).append(key)
+        sizes.setdefault(clip, (int(match['h']), int(match['w'])))
+    return found, sizes
+
+
+def _check_pairs(name: str, lq, lq_keys, gt, gt_keys) -> None:
+    lq_stems, gt_stems = [frame_name(key) for key in lq_keys], [frame_name(key) for key in gt_keys]
+    if lq_stems == gt_stems:
+        return
+    only_lq, only_gt = set(lq_stems) - set(gt_stems), set(gt_stems) - set(lq_stems)
+    shared = len(only_lq) < len(lq_stems)
+    if len(lq_keys) != len(gt_keys):
+        counts = f'{len(gt_keys)} GT frames in {gt.root} but {len(lq_keys)} LQ frames in {lq.root}'
+        hints = [f'{", ".join(sorted(only, key=natural_key)[:3])} only in {side}'
+                 for side, only in (('GT', only_gt), ('LQ', only_lq)) if shared and only]  # fmt: skip
+        raise DatasetError(f'clip {name} has {"; ".join([counts, *hints])}')
+    # Names of two kinds (0001 and 0001x4), or numbering with a constant shift, pair up in order; anything else that
+    # overlaps in part has lost frames on both sides.
+    if shared and not _constant_shift(lq_stems, gt_stems):
+        k = next(k for k in range(len(lq_stems)) if lq_stems[k] != gt_stems[k])
+        raise DatasetError(
+            f'clip {name}: frames of GT and LQ do not pair up, first {gt.where(gt_keys[k])} with {lq.where(lq_keys[k])}'
+        )
+
+
+def _constant_shift(lq_stems, gt_stems) -> bool:
+    if not all(stem.isdecimal() for stem in (*lq_stems, *gt_stems)):
+        return False
+    return len({int(lq) - int(gt) for lq, gt in zip(lq_stems, gt_stems, strict=True)}) == 1
+
+
+def _wrong_count(name: str, frames, keys, count: int, meta_path) -> str:
+    message = f'clip {name} has {len(keys)} frames in {frames.root}, but {meta_path} says {count}'
+    stems = [frame_name(key) for key in keys]
+    if all(stem.isdecimal() for stem in stems):
+        gap = next((a for a, b in zip(stems, stems[1:], strict=False) if int(b) != int(a) + 1), None)
+        if gap is not None:
+            message += f'; the first one missing comes after {gap}'
+    return message
+
+
+def _clips_differ(lq, lq_keys, gt, gt_keys) -> str:
+    parts = []
+    for side, there, other in (('GT', gt_keys, lq_keys), ('LQ', lq_keys, gt_keys)):
+        only = [name for name in there if name not in other]
+        if only:
+            parts.append(f'only in {side}: {name_some(only)}')
+    return f'GT {gt.root} and LQ {lq.root} hold different clips; {"; ".join(parts)}'
+
+
+def name_some(names) -> str:
+    """The first few of many clip names, for an error message."""
+    names = sorted(names, key=natural_key)
+    more = f' and {len(names) - 5} more' if len(names) > 5 else ''
+    return f'{"clip" if len(names) == 1 else "clips"} {", ".join(names[:5])}{more}'
+
+
+def frame_name(key: str) -> str:
+    """The frame's part of a key, without the suffix of an image file."""
+    name = key.rpartition('/')[2]
+    stem, suffix = os.path.splitext(name)
+    return stem if suffix.lower() in IMAGE_SUFFIXES else name
