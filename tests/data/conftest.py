@@ -8,6 +8,8 @@ import lmdb
 import numpy as np
 import pytest
 
+import basicsr_ssm  # noqa: F401  makes BasicSR importable, before the tests import it
+
 
 class ClipMaker:
     """Writes clips below ``root``: GT in one store, LQ = GT[::scale, ::scale] in another."""

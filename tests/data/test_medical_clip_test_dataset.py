@@ -1,0 +1,74 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from basicsr.data import build_dataloader, build_dataset
+
+from basicsr_ssm.data import MedicalClipTestDataset
+from basicsr_ssm.data.frame_store import DatasetError, FolderFrames
+
+
+@pytest.mark.parametrize('backend', ['disk', 'lmdb'])
+def test_whole_clips_of_mixed_sizes_and_lengths(make, rgb, backend):
+    make.clip('walk', 2, (24, 32)).clip('calendar', 3, (20, 12))
+    dataset = MedicalClipTestDataset(make.to_folders() if backend == 'disk' else make.to_lmdb())
+    assert [item['folder'] for item in dataset] == ['calendar', 'walk']
+    assert dataset.data_info['folder'] == ['calendar'] * 3 + ['walk'] * 2
+    for item in dataset:
+        expected = rgb(make.frames[item['folder']])
+        np.testing.assert_array_equal(item['gt'].numpy(), expected)
+        np.testing.assert_array_equal(item['lq'].numpy(), expected[:, :, ::2, ::2])
+        assert item['lq_path'].endswith(f'LQ{"" if backend == "disk" else ".lmdb"}/{item["folder"]}')
+
+
+@pytest.mark.parametrize('gt_root', [{'dataroot_gt': None}, {}])
+def test_without_ground_truth(make, gt_root):
+    options = make.clip('a', 2).to_folders()
+    del options['dataroot_gt']
+    dataset = MedicalClipTestDataset({**options, **gt_root})
+    assert set(dataset[0]) == {'lq', 'folder', 'lq_path'}
+    assert dataset.data_info['folder'] == ['a', 'a']
+
+
+def test_one_clip_is_read_at_a_time(make, monkeypatch):
+    dataset = MedicalClipTestDataset(make.clip('a', 2).clip('b', 3).to_folders())
+    read, real = Counter(), FolderFrames.read
+    monkeypatch.setattr(FolderFrames, 'read', lambda self, key: read.update([key.split('/')[0]]) or real(self, key))
+    dataset[1]
+    assert read == {'b': 6}  # three frames of LQ and of GT
+
+
+def test_two_sets_of_any_name_share_a_database(make):
+    options = make.clip('a', 2).clip('b', 2).to_lmdb()
+    (make.root / 'b.txt').write_text('b 2 (24,32,3)\n')
+    both = MedicalClipTestDataset({**options, 'name': 'ward 7'})
+    one = MedicalClipTestDataset({**options, 'name': 'ward 8', 'meta_info_file': str(make.root / 'b.txt')})
+    assert (len(both), len(one)) == (2, 1)
+    assert torch.equal(both[1]['gt'], one[0]['gt'])
+
+
+def test_built_by_basicsr(make):
+    options = {**make.clip('a', 2).to_lmdb(), 'type': 'MedicalClipTestDataset', 'phase': 'val'}
+    batch = next(iter(build_dataloader(build_dataset(options), options, num_gpu=0)))
+    assert batch['lq'].shape == (1, 2, 3, 12, 16) and batch['folder'] == ['a']
+
+
+def test_clips_are_counted_from_the_end_and_end(make):
+    dataset = MedicalClipTestDataset(make.clip('a', 1).clip('b', 1).to_folders())
+    assert dataset[-1]['folder'] == 'b'
+    with pytest.raises(IndexError):
+        dataset[2]
+
+
+def test_missing_frame_is_named(make):
+    dataset = MedicalClipTestDataset(make.clip('a', 3).to_folders())
+    (make.root / 'LQ' / 'a' / '00000001.png').unlink()
+    with pytest.raises(DatasetError, match='cannot read frame .*LQ/a/00000001.png'):
+        dataset[0]
+
+
+def test_missing_root_is_named(make):
+    options = make.clip('a', 3).to_folders()
+    with pytest.raises(DatasetError, match='dataroot_gt: no such folder: /gone'):
+        MedicalClipTestDataset({**options, 'dataroot_gt': '/gone'})
