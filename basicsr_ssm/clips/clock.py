@@ -1,0 +1,71 @@
+"""When each frame of a video is shown, read from the file's packets: a restored video keeps the source's pace."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from basicsr_ssm.clips.pyav import import_av
+
+# What a folder of images or a cine without a frame rate plays at.
+DEFAULT_RATE = Fraction(25)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Presentation times of the frames of one clip.
+
+    Attributes:
+        rate: frames per second, nominal where the rate varies.
+        time_base: seconds per tick.
+        ticks: for each frame its time in ticks, or None where frames follow each other at exactly ``rate``.
+        first: time of frame 0 in seconds, on the source's own clock.
+    """
+
+    rate: Fraction
+    time_base: Fraction
+    ticks: tuple[int, ...] | None = None
+    first: Fraction = Fraction(0)
+
+    @classmethod
+    def constant(cls, rate: Fraction) -> 'Clock':
+        """A clip that starts at 0 and shows ``rate`` frames a second."""
+        return cls(rate, 1 / rate)
+
+    def time(self, index: int) -> Fraction:
+        """Seconds at which frame ``index`` is shown; past the last known frame the nominal rate goes on."""
+        if self.ticks is None:
+            return self.first + index / self.rate
+        last = len(self.ticks) - 1
+        if index <= last:
+            return self.ticks[index] * self.time_base
+        return self.ticks[last] * self.time_base + (index - last) / self.rate
+
+
+def clock_of_video(path: str | Path) -> Clock:
+    """Read the clock of a video file without decoding it.
+
+    Packets carry the presentation times; sorted, they are the frames' times. Files whose packets carry none (AVI,
+    raw streams) get a constant clock. A file that cannot be read to its end gives the times up to there: whoever
+    decodes the frames meets the same damage and reports it.
+    """
+    av = import_av()
+    ticks: list[int | None] = []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        rate = stream.average_rate or stream.guessed_rate or DEFAULT_RATE
+        time_base = stream.time_base
+        try:
+            for packet in container.demux(stream):
+                if packet.size and not packet.is_discard:
+                    ticks.append(packet.pts)
+        except av.FFmpegError:
+            pass
+    rate = Fraction(rate)
+    if not ticks or None in ticks or len(set(ticks)) < len(ticks):
+        return Clock.constant(rate)
+    ordered = tuple(sorted(ticks))
+    first = ordered[0] * time_base
+    # Containers round times to ticks, so one tick of jitter is still a constant rate.
+    if all(abs(tick * time_base - first - index / rate) <= time_base for index, tick in enumerate(ordered)):
+        return Clock(rate, time_base, None, first)
+    return Clock(rate, time_base, ordered, first)

@@ -1,0 +1,16 @@
+"""PyAV is an optional dependency: import it here, with a message that says how to get it."""
+
+from basicsr_ssm.errors import UserError
+
+
+def import_av():
+    """Return the module ``av``.
+
+    Raises:
+        UserError: where PyAV is not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise UserError(f'video files need PyAV: pip install "basicsr_ssm[video]" ({error})') from error
+    return av
