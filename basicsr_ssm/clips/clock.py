@@ -54,6 +54,8 @@ def clock_of_video(path: str | Path) -> Clock:
         stream = container.streams.video[0]
         rate = stream.average_rate or stream.guessed_rate or DEFAULT_RATE
         time_base = stream.time_base
+        if container.format.name == 'avi':  # stores none; FFmpeg's guesses for H.264 in it are a frame late
+            return Clock.constant(Fraction(rate))
         try:
             for packet in container.demux(stream):
                 if packet.size and not packet.is_discard:
