@@ -1,11 +1,23 @@
 """State-space video super-resolution for BasicSR.
 
-Importing the package makes BasicSR 1.4.2 run on this machine (``compat``).
+Importing the package makes BasicSR 1.4.2 run on this machine (`compat`) and registers our networks, data sets and
+models in its registries.
 """
 
-from basicsr_ssm import compat
+import warnings
+
 from basicsr_ssm.version import __version__
 
-compat.apply()
+__all__ = ['__version__', 'registration_error']
 
-__all__ = ['__version__']
+registration_error: ImportError | None = None
+"""Why nothing could be registered, where a dependency is missing: `basicsr-ssm doctor` must still run and say so."""
+
+try:
+    from basicsr_ssm import compat
+
+    compat.apply()
+    from basicsr_ssm import archs, data, models  # noqa: F401  (registration)
+except ImportError as error:
+    registration_error = error
+    warnings.warn(f'basicsr_ssm registered nothing: {error}; see `basicsr-ssm doctor`', RuntimeWarning, stacklevel=2)

@@ -82,9 +82,9 @@ class CrossMamba2(_ScanParameters):
         self.in_proj_b = nn.Linear(channels, STATE_SIZE, bias=False)
         self.conv1d = _causal_conv(channels + STATE_SIZE)
         self.conv1d_b = _causal_conv(STATE_SIZE)
-        self.pe = nn.Conv2d(STATE_SIZE, STATE_SIZE, 3, padding=1, groups=STATE_SIZE, bias=False)
         self.norm = GatedRMSNorm(channels)
         self.out_proj = nn.Linear(channels, channels, bias=False)
+        self.pe = nn.Conv2d(STATE_SIZE, STATE_SIZE, 3, padding=1, groups=STATE_SIZE, bias=False)
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """x, y: (b, window², C) → (b, window², C)."""

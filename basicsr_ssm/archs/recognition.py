@@ -59,7 +59,7 @@ def _count(state: State, prefix: str) -> int:
 
 
 def _medvsr(state: State) -> dict:
-    """window_size and num_propagated leave no trace in the weights: the published ones are taken."""
+    """The published window_size and num_propagated, which leave no trace in the weights; nor does linear attention."""
     steps = tuple(
         round((state[f'upconv{i}.weight'].shape[0] / state[f'upconv{i + 1}.weight'].shape[1]) ** 0.5)
         if f'upconv{i + 1}.weight' in state
