@@ -96,7 +96,7 @@ def index_clips(lq, gt=None, meta_info_file: str | Path | None = None) -> tuple[
 
 def _find_meta_info(frames, meta_info_file) -> tuple[dict[str, _Listed] | None, Path | None]:
     if meta_info_file is not None:
-        path = Path(meta_info_file)
+        path = Path(meta_info_file).expanduser()
     elif isinstance(frames, LmdbFrames):
         return None, None
     else:
@@ -158,8 +158,8 @@ def _list_folders(root: Path, listed) -> dict[str, list[str]]:
     tops = [root] if listed is None else [root / name for name in listed]
     found = {}
     for top in tops:
-        for folder, subfolders, files in os.walk(top, followlinks=True):
-            subfolders[:] = [] if listed is not None else [name for name in subfolders if not name.startswith('.')]
+        for folder, subfolders, files in os.walk(top, onerror=_cannot_list, followlinks=True):
+            subfolders[:] = [] if listed is not None else [name for name in subfolders if _descend(folder, name)]
             names = [name for name in files if name[0] != '.' and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
             if not names:
                 continue
@@ -168,6 +168,18 @@ def _list_folders(root: Path, listed) -> dict[str, list[str]]:
                 raise DatasetError(f'frames lie directly in {root}: each clip needs a folder of its own below it')
             found[clip] = [f'{clip}/{name}' for name in names]
     return found
+
+
+def _descend(folder: str, name: str) -> bool:
+    """Not into hidden folders, nor through a link back to where it lies."""
+    path = Path(folder, name)
+    return name[0] != '.' and not (path.is_symlink() and Path(folder).resolve().is_relative_to(path.resolve()))
+
+
+def _cannot_list(error: OSError) -> None:
+    # A listed clip that is not there is reported with its name later on.
+    if not isinstance(error, FileNotFoundError):
+        raise DatasetError(f'cannot list {error.filename}: {error.strerror}') from error
 
 
 _LMDB_LINE = re.compile(r'(?P<file>.+?)\s+\((?P<h>[0-9]+),\s*(?P<w>[0-9]+)[,0-9\s]*\)(\s+[0-9]+)?')

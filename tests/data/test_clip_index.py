@@ -55,6 +55,14 @@ def test_deeper_folders_links_and_stray_files(make):
     assert [(clip.name, len(clip)) for clip in index(options)] == [('00001/0266', 2), ('link', 2)]
 
 
+def test_link_to_a_parent_folder_is_no_clip(make):
+    options = make.clip('a', 2).to_folders()
+    for side in ('GT', 'LQ'):
+        for name in ('up', 'again'):
+            (make.root / side / 'a' / name).symlink_to(make.root / side)
+    assert [clip.name for clip in index(options)] == ['a']
+
+
 def test_meta_info_selects_clips_and_gives_sizes(make):
     options = make.clip('000', 3).clip('001', 2).clip('002', 2).to_folders()
     meta = make.root / 'list.txt'
@@ -128,6 +136,14 @@ def test_listed_clip_that_is_not_there(make):
     options = make.clip('a', 1).to_folders()
     (make.root / 'meta_info.txt').write_text('a 1 (24,32,3)\nb 7 (24,32,3)\n')
     with pytest.raises(DatasetError, match='LQ has no frames of clip b, listed in .*meta_info.txt'):
+        index(options)
+
+
+def test_folder_that_cannot_be_listed(make):
+    options = make.clip('a', 1).to_folders()
+    (make.root / 'LQ' / 'b').write_text('a file in the place of a clip')
+    (make.root / 'meta_info.txt').write_text('a\nb\n')
+    with pytest.raises(DatasetError, match='cannot list .*LQ/b: Not a directory'):
         index(options)
 
 
