@@ -1,0 +1,53 @@
+"""``basicsr-ssm COMMAND …``: one module per command, imported when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from basicsr_ssm.errors import UserError
+from basicsr_ssm.version import __version__
+
+COMMANDS = {
+    'train': 'basicsr_ssm.train',
+    'test': 'basicsr_ssm.test',
+    'upscale': 'basicsr_ssm.inference.upscale_command',
+    'prepare': 'basicsr_ssm.clips.prepare_command',
+    'doctor': 'basicsr_ssm.doctor',
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; returns the exit status: 2 for what the user can mend, 130 for Ctrl-C.
+
+    A command module has ``HELP`` (one line), ``add_arguments(parser)`` and ``run(args) -> int``.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        args = _parser(argv).parse_args(argv)
+        return args.run(args)
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
+
+
+def _parser(argv: list[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog='basicsr-ssm', description='State-space video super-resolution for BasicSR.')
+    parser.add_argument('--version', action='version', version=f'basicsr-ssm {__version__}')
+    subparsers = parser.add_subparsers(metavar='COMMAND', required=True)
+    # only the command that is called is imported, unless help needs them all
+    called = argv[0] if argv else ''
+    for name in [called] if called in COMMANDS else COMMANDS:
+        module = importlib.import_module(COMMANDS[name])
+        subparser = subparsers.add_parser(name, help=module.HELP, description=module.HELP)
+        module.add_arguments(subparser)
+        subparser.set_defaults(run=module.run)
+    return parser
+
+
+if __name__ == '__main__':
+    sys.exit(main())

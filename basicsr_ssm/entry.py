@@ -1,0 +1,43 @@
+"""What ``train`` and ``test`` share: their arguments, and BasicSR's own pipeline on options that were checked."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+
+from torch import distributed
+
+from basicsr_ssm.options import parse_options
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """BasicSR's arguments."""
+    parser.add_argument('-opt', required=True, metavar='FILE.yml', help='option file')
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='what started the processes'
+    )
+    parser.add_argument('--debug', action='store_true', help='log every iteration, validate and save every 8')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by older launchers; not needed')
+    parser.add_argument(
+        '--force_yml', nargs='+', metavar='KEY:KEY=VALUE', default=[], help='change options: train:optim_g:lr=1e-4'
+    )
+
+
+def run_pipeline(kind: str, args: argparse.Namespace) -> int:
+    """Run ``basicsr.train.train_pipeline`` or ``basicsr.test.test_pipeline``, outputs under the current directory.
+
+    BasicSR's only change is that its ``parse_options`` gives what ours has read.
+    """
+    module = importlib.import_module(f'basicsr.{kind}')
+    root_path = os.getcwd()
+    theirs = module.parse_options
+    try:
+        opt = parse_options(args, root_path, is_train=kind == 'train')
+        module.parse_options = lambda root_path, is_train: (opt, args)
+        getattr(module, f'{kind}_pipeline')(root_path)
+    finally:
+        module.parse_options = theirs
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()
+    return 0

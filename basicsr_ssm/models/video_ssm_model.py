@@ -1,0 +1,308 @@
+"""The model that BasicSR's loop trains and tests: recurrent video super-resolution with exact resumption."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import math
+import warnings
+from pathlib import Path
+
+import torch
+from basicsr.losses import build_loss
+from basicsr.models.video_recurrent_model import VideoRecurrentModel
+from basicsr.utils import get_root_logger
+from basicsr.utils.dist_util import master_only
+from basicsr.utils.registry import MODEL_REGISTRY
+from torch import distributed, nn
+
+from basicsr_ssm import checkpoints
+from basicsr_ssm.errors import UserError
+from basicsr_ssm.models.resume import random_state, restore_random_state
+from basicsr_ssm.models.saving import save_whole
+from basicsr_ssm.models.validation import fold_history_into_best, validate
+
+AMP_DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
+# GradScaler starts at 2**16 and halves at each step it skips: after 25 in a row the scale is not what is wrong.
+MAX_SKIPPED_STEPS = 25
+
+
+@MODEL_REGISTRY.register()
+class VideoSSMModel(VideoRecurrentModel):
+    """BasicSR's VideoRecurrentModel with what long runs on one's own data need.
+
+    Options beside VideoRecurrentModel's:
+        train.amp: ~ (float32), bf16 or fp16 autocast; fp16 scales the loss.
+        train.accumulate: number of parts a batch is worked on in; ``batch_size_per_gpu`` is the size of one part, and
+            an iteration is one optimizer step on all of them. The loss is the mean over the parts. Default: 1.
+        train.grad_clip: largest norm of all gradients together. Default: ~ (no limit).
+        train.extra_losses: list of ``{type: …, loss_weight: …}``, added to ``pixel_opt``; each a registered loss whose
+            forward takes (output, target) of shape (n, t, c, h, w).
+        val.use_ema: validate with the EMA weights where there are any; in a test, prefer the file's ``params_ema``.
+            (VideoRecurrentModel, unlike SRModel, always validates with the weights in training.) Default: true.
+        val.amp: autocast in validation, as train.amp. Default: ~ (float32).
+
+    The flow network (parameters with 'spynet' or 'edvr' in their name) is frozen in iterations 1 … fix_flow − 1.
+
+    Raises:
+        UserError: a loss or gradient is not finite; a checkpoint cannot be written; a batch that cannot be split.
+        checkpoints.CheckpointError: a file that is not a checkpoint of this network.
+    """
+
+    dist_validation = nondist_validation = validate
+
+    def __init__(self, opt: dict):
+        self._use_ema = opt.get('val', {}).get('use_ema', True)
+        if not opt['is_train']:
+            opt['path'].setdefault('param_key_g', 'params_ema' if self._use_ema else 'params')
+        super().__init__(opt)
+
+    # ------------------------------------------------------------ set-up
+
+    def model_to_device(self, net: nn.Module) -> nn.Module:
+        if self.is_train:
+            self._flow_fixed = self._flow_is_fixed(self.opt.get('first_iter', 0) + 1)
+            self._freeze_flow(net, self._flow_fixed)
+        return super().model_to_device(net)
+
+    def init_training_settings(self) -> None:
+        train_opt = self.opt['train']
+        self._accumulate = train_opt.get('accumulate') or 1
+        self._max_norm = train_opt.get('grad_clip') or math.inf
+        self._amp = train_opt.get('amp')
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=self._amp == 'fp16')
+        self._skipped_steps = 0
+        self._pending_random_state = None
+        self._validated = {}
+        self.extra_losses = {}
+        for number, loss_opt in enumerate(train_opt.get('extra_losses') or ()):
+            loss = build_loss(loss_opt).to(self.device)
+            _check_takes_target(loss, f'train.extra_losses.{number}')
+            name = f'l_{loss_opt["type"]}'
+            self.extra_losses[name if name not in self.extra_losses else f'{name}_{number}'] = loss
+        super().init_training_settings()
+
+    def _flow_is_fixed(self, current_iter: int) -> bool:
+        return current_iter < (self.opt['train'].get('fix_flow') or 0)
+
+    @staticmethod
+    def _freeze_flow(net: nn.Module, fixed: bool) -> None:
+        for name, parameter in net.named_parameters():
+            if 'spynet' in name or 'edvr' in name:
+                parameter.requires_grad_(not fixed)
+
+    def _follow_flow_schedule(self, current_iter: int) -> None:
+        # A function of the iteration alone, so that a run resumed anywhere does as the uninterrupted one.
+        fixed = self._flow_is_fixed(current_iter)
+        if fixed == self._flow_fixed:
+            return
+        self._flow_fixed = fixed
+        get_root_logger().info(f'Iteration {current_iter}: the flow network is {"fixed" if fixed else "trained, too"}.')
+        net = self.get_bare_model(self.net_g)
+        self._freeze_flow(net, fixed)
+        if self.opt['dist']:
+            # DistributedDataParallel waits for the gradients of the parameters that were trainable when it was made.
+            self.net_g = super().model_to_device(net)
+
+    # ------------------------------------------------------------ training
+
+    def feed_data(self, data: dict) -> None:
+        """Takes {'lq': (n, t, c, h, w), 'gt': (n, t, c, s·h, s·w), 'key': n names}; 'gt' and 'key' may be missing."""
+        if self.is_train and self._pending_random_state is not None:
+            restore_random_state(self._pending_random_state)
+            self._pending_random_state = None
+        self.lq = data['lq'].to(self.device, non_blocking=True)
+        if 'gt' in data:
+            self.gt = data['gt'].to(self.device, non_blocking=True)
+        self.keys = data.get('key', [])
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        self._follow_flow_schedule(current_iter)
+        self.optimizer_g.zero_grad()
+        losses = self._accumulate_gradients()
+        self._scaler.unscale_(self.optimizer_g)
+        norm = nn.utils.clip_grad_norm_(self.net_g.parameters(), self._max_norm)
+        stepping = self._check_finite(current_iter, losses, norm)
+        self._scaler.step(self.optimizer_g)
+        self._scaler.update()
+        self.log_dict = self.reduce_loss_dict(losses)
+        self.log_dict['grad_norm'] = norm.item()
+        if self.ema_decay > 0 and stepping:
+            self.model_ema(decay=self.ema_decay)
+
+    def _accumulate_gradients(self) -> dict[str, torch.Tensor]:
+        """Forward and backward on each part of the batch; returns the mean of each loss."""
+        n, parts = len(self.lq), self._accumulate
+        if n % parts:
+            raise UserError(f'train.accumulate: a batch of {n} does not split into {parts} equal parts')
+        total = {}
+        for part, (lq, gt) in enumerate(zip(self.lq.split(n // parts), self.gt.split(n // parts), strict=True)):
+            last = part == parts - 1
+            # processes need to exchange gradients only once they are complete
+            alone = self.net_g.no_sync() if self.opt['dist'] and not last else contextlib.nullcontext()
+            with alone:
+                with self._autocast(self._amp):
+                    self.output = self.net_g(lq)
+                losses = self._losses(self.output.float(), gt)
+                self._scaler.scale(sum(losses.values()) / parts).backward()
+            for name, loss in losses.items():
+                total[name] = total.get(name, 0) + loss.detach() / parts
+        return total
+
+    def _autocast(self, amp: str | None) -> contextlib.AbstractContextManager:
+        return torch.autocast(self.device.type, AMP_DTYPES.get(amp), enabled=amp is not None)
+
+    def _losses(self, output: torch.Tensor, gt: torch.Tensor) -> dict[str, torch.Tensor]:
+        losses = {}
+        if self.cri_pix:
+            losses['l_pix'] = self.cri_pix(output, gt)
+        for name, loss in self.extra_losses.items():
+            losses[name] = loss(output, gt)
+        if self.cri_perceptual:  # an image loss: frames become a batch
+            perceptual, style = self.cri_perceptual(output.flatten(0, 1), gt.flatten(0, 1))
+            losses.update({k: v for k, v in (('l_percep', perceptual), ('l_style', style)) if v is not None})
+        return losses
+
+    def _check_finite(self, current_iter: int, losses: dict[str, torch.Tensor], norm: torch.Tensor) -> bool:
+        """False if the scaler will skip this step because of an overflow that is normal in fp16."""
+        loss_is_finite, norm_is_finite = torch.stack([sum(losses.values()), norm]).isfinite().tolist()
+        if loss_is_finite and norm_is_finite:
+            self._skipped_steps = 0
+            return True
+        if loss_is_finite and self._scaler.is_enabled() and self._skipped_steps < MAX_SKIPPED_STEPS:
+            self._skipped_steps += 1
+            return False
+        broken = {f'{name} {loss.item():g}' for name, loss in losses.items() if not loss.isfinite()}
+        what = f'loss is not finite ({", ".join(sorted(broken))})' if broken else f'gradient norm is {norm.item():g}'
+        if self._skipped_steps:
+            what += f' for {self._skipped_steps + 1} steps in a row'
+        raise UserError(
+            f'iteration {current_iter}: {what}, batch {list(self.keys)}. {self._blame_input()}'
+            f'Nothing was stepped; the last checkpoint is unharmed.'
+        )
+
+    def _blame_input(self) -> str:
+        """Which clips of the batch hold a NaN or an infinity themselves."""
+        keys = list(self.keys) or [f'sample {i}' for i in range(len(self.lq))]
+        bad = [
+            key for key, *clip in zip(keys, self.lq, self.gt, strict=False) if not all(c.isfinite().all() for c in clip)
+        ]
+        return f'Input with NaN or infinity: {bad}. ' if bad else 'Its input is finite. '
+
+    @torch.no_grad()
+    def model_ema(self, decay: float = 0.999) -> None:
+        super().model_ema(decay)
+        for mean, current in zip(self.net_g_ema.buffers(), self.get_bare_model(self.net_g).buffers(), strict=True):
+            mean.copy_(current)
+
+    # ------------------------------------------------------------ validation and test
+
+    def validation(self, dataloader, current_iter: int | str, tb_logger, save_img: bool = False) -> None:
+        if self.is_train:
+            # BasicSR's loop counts one too many at its end, and then validates what it may just have validated.
+            current_iter = min(current_iter, int(self.opt['train']['total_iter']))
+            name = dataloader.dataset.opt['name']
+            if self._validated.get(name) == current_iter:
+                return
+            self._validated[name] = current_iter
+        super().validation(dataloader, current_iter, tb_logger, save_img)
+
+    def test(self) -> None:
+        """self.lq (n, t, c, h, w) → self.output (n, t, c, s·h, s·w), or one frame of it with val.center_frame_only."""
+        val_opt = self.opt['val']
+        net = self.get_bare_model(self.net_g)
+        if self._use_ema and hasattr(self, 'net_g_ema'):
+            net = self.net_g_ema
+        n_frames = self.lq.size(1)
+        flip_seq = val_opt.get('flip_seq', False)
+        lq = torch.cat([self.lq, self.lq.flip(1)], dim=1) if flip_seq else self.lq
+        was_training = net.training
+        net.eval()
+        with torch.no_grad(), self._autocast(val_opt.get('amp')):
+            output = net(lq)
+        net.train(was_training)
+        if flip_seq:
+            output = 0.5 * (output[:, :n_frames] + output[:, n_frames:].flip(1))
+        self.output = output[:, n_frames // 2] if val_opt.get('center_frame_only', False) else output
+
+    # ------------------------------------------------------------ checkpoints
+
+    def load_network(
+        self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'
+    ) -> None:
+        """Takes ``param_key`` if the file has it, else what it has of params_ema, params and a bare state dict."""
+        net = self.get_bare_model(net)
+        if param_key not in checkpoints.read(load_path):
+            get_root_logger().info(f'{load_path} has no {param_key}; taking what weights it has.')
+            param_key = None
+        state = checkpoints.load_state(load_path, param_key)
+        if strict:
+            checkpoints.load_into(net, state, load_path)
+        else:
+            self._print_different_keys_loading(net, state, strict=False)
+            net.load_state_dict(state, strict=False)
+        get_root_logger().info(f'{type(net).__name__} loaded from {load_path}.')
+
+    def save(self, epoch: int, current_iter: int) -> None:
+        """Weights first, then the training state: a state on disk has its weights. -1: weights only, as 'latest'."""
+        self._random_states = [random_state()]
+        if self.opt['dist']:
+            self._random_states = [None] * self.opt['world_size']
+            distributed.all_gather_object(self._random_states, random_state())
+        super().save(epoch, current_iter)
+
+    @master_only
+    def save_network(self, net, net_label: str, current_iter: int, param_key='params') -> None:
+        nets, keys = (net, param_key) if isinstance(net, list) else ([net], [param_key])
+        content = {
+            key: {name: value.cpu() for name, value in self.get_bare_model(one).state_dict().items()}
+            for one, key in zip(nets, keys, strict=True)
+        }
+        name = f'{net_label}_{"latest" if current_iter == -1 else current_iter}.pth'
+        save_whole(content, Path(self.opt['path']['models'], name))
+
+    @master_only
+    def save_training_state(self, epoch: int, current_iter: int) -> None:
+        if current_iter == -1:
+            return
+        state = {
+            'epoch': epoch,
+            'iter': current_iter,
+            'optimizers': [optimizer.state_dict() for optimizer in self.optimizers],
+            'schedulers': [scheduler.state_dict() for scheduler in self.schedulers],
+            'scaler': self._scaler.state_dict(),
+            'skipped_steps': self._skipped_steps,
+            'random_states': self._random_states,
+            'manual_seed': self.opt['manual_seed'],
+            'samples_per_iter': self._samples_per_iter(),
+            'best_metric_results': getattr(self, 'best_metric_results', {}),
+        }
+        save_whole(state, Path(self.opt['path']['training_states'], f'{current_iter}.state'))
+
+    def _samples_per_iter(self) -> int:
+        return self.opt['datasets']['train']['batch_size_per_gpu'] * self._accumulate * self.opt['world_size']
+
+    def resume_training(self, resume_state: dict) -> None:
+        """Takes states of BasicSR's own models, too; those do not know where in the epoch they were, nor the RNG."""
+        super().resume_training(resume_state)
+        if self._scaler.is_enabled() and resume_state.get('scaler'):
+            self._scaler.load_state_dict(resume_state['scaler'])
+        self._skipped_steps = resume_state.get('skipped_steps', 0)
+        self.best_metric_results = resume_state.get('best_metric_results', {})
+        fold_history_into_best(self, resume_state['iter'])
+        logger = get_root_logger()
+        states = resume_state.get('random_states', [])
+        if len(states) == self.opt['world_size']:
+            self._pending_random_state = states[self.opt['rank']]
+        else:
+            logger.warning(f'The checkpoint is of {len(states)} processes: random numbers start anew.')
+        if resume_state.get('samples_per_iter', self._samples_per_iter()) != self._samples_per_iter():
+            logger.warning('The batch size is not the one of the checkpoint: samples will not follow where they ended.')
+        # The loop steps schedulers first, as ever; a fresh process only cannot know that the optimizer stepped before.
+        warnings.filterwarnings('ignore', 'Detected call of `lr_scheduler.step')
+
+
+def _check_takes_target(loss: nn.Module, where: str) -> None:
+    arguments = list(inspect.signature(loss.forward).parameters)[:2]
+    if len(arguments) < 2 or arguments[1] not in ('target', 'gt'):
+        raise UserError(f'{where}: {type(loss).__name__} takes ({", ".join(arguments)}), not (output, target)')

@@ -1,0 +1,102 @@
+"""Kinds of option values. Each is a function that returns the value, or raises ValueError saying what is expected."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+Kind = Callable[[object], object]
+
+
+def anything(value: object) -> object:
+    return value
+
+
+def text(value: object) -> object:
+    return _need(value, isinstance(value, str), 'text')
+
+
+def flag(value: object) -> object:
+    return _need(value, isinstance(value, bool), 'true or false')
+
+
+def number(value: object) -> object:
+    return _need(value, isinstance(value, int | float) and not isinstance(value, bool), 'a number')
+
+
+def integer(value: object) -> object:
+    """Whole floats count: option files write 5e3."""
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+    return int(_need(value, whole, 'a whole number'))
+
+
+def positive(value: object) -> object:
+    whole = integer(value)
+    return _need(whole, whole > 0, 'a whole number above 0')
+
+
+def numbers(value: object) -> object:
+    return _need(value, isinstance(value, list) and all(isinstance(v, int | float) for v in value), 'a list of numbers')
+
+
+def section(value: object) -> object:
+    return _need(value, isinstance(value, dict), 'a section of options')
+
+
+def sections(value: object) -> object:
+    return _need(value, isinstance(value, list) and all(isinstance(v, dict) for v in value), 'a list of sections')
+
+
+def one_of(*choices: str) -> Kind:
+    def kind(value):
+        return _need(value, value in choices, ' or '.join(choices))
+
+    return kind
+
+
+def optional(kind: Kind) -> Kind:
+    return lambda value: None if value is None else kind(value)
+
+
+def _need(value: object, fulfilled: bool, expected: str) -> object:
+    if not fulfilled:
+        raise ValueError(f'expected {expected}, got {value!r}')
+    return value
+
+
+_ANNOTATED = {
+    int: integer,
+    float: number,
+    bool: flag,
+    str: text,
+    'int': integer,
+    'float': number,
+    'bool': flag,
+    'str': text,
+}
+
+
+def of_signature(function: Callable, leave_out: tuple[str, ...] = ()) -> tuple[dict[str, Kind], list[str], bool]:
+    """The options that a constructor or function takes.
+
+    Returns:
+        kinds by name, from annotation or default value; the names without a default; whether it takes any further name.
+    """
+    kinds, required, open_ended = {}, [], False
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            open_ended = True
+        elif parameter.kind is not parameter.VAR_POSITIONAL and name not in leave_out:
+            kinds[name] = _of_parameter(parameter)
+            if parameter.default is parameter.empty:
+                required.append(name)
+    return kinds, required, open_ended
+
+
+def _of_parameter(parameter: inspect.Parameter) -> Kind:
+    if parameter.annotation in _ANNOTATED:
+        return _ANNOTATED[parameter.annotation]
+    if isinstance(parameter.default, bool):
+        return flag
+    # an int default may well stand for a float (weight_decay=0), so both are numbers
+    return number if isinstance(parameter.default, int | float) else anything

@@ -1,0 +1,265 @@
+"""Checking options: every key known, every type registered, values of the right kind; all mistakes in one report."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+
+import torch
+from basicsr.models import lr_scheduler
+from basicsr.utils.registry import (
+    ARCH_REGISTRY,
+    DATASET_REGISTRY,
+    LOSS_REGISTRY,
+    METRIC_REGISTRY,
+    MODEL_REGISTRY,
+    Registry,
+)
+
+from basicsr_ssm.options import known
+from basicsr_ssm.options.errors import OptionError, did_you_mean
+from basicsr_ssm.options.kinds import Kind, anything, number, of_signature, one_of, section
+
+SCHEDULERS = {
+    'MultiStepLR': lr_scheduler.MultiStepRestartLR,
+    'MultiStepRestartLR': lr_scheduler.MultiStepRestartLR,
+    'CosineAnnealingRestartLR': lr_scheduler.CosineAnnealingRestartLR,
+}
+OPTIMIZERS = {'Adam': torch.optim.Adam}  # BasicSR 1.4.2 knows no other
+# models whose options are all listed in known.py; another's own may have any in the sections that it reads
+LISTED_MODELS = ('VideoSSMModel', 'VideoRecurrentModel', 'VideoRecurrentGANModel', 'VideoBaseModel', 'EDVRModel')
+
+
+def check_options(opt: dict, is_train: bool, source: str = 'option file') -> None:
+    """Check, and turn whole floats into ints where whole numbers are wanted (in place).
+
+    Raises:
+        OptionError: lists all mistakes, each with the full path of its key and the nearest known one.
+    """
+    check = _Check(opt, is_train)
+    check.everything()
+    if check.problems:
+        raise OptionError(f'{source}:\n  ' + '\n  '.join(check.problems))
+
+
+def known_keys(opt: dict, path: tuple[str, ...]) -> set[str]:
+    """Keys that may be set in the section at ``path`` (as --force_yml does), also if the file does not have them."""
+    here = opt
+    for key in path:
+        here = here.get(key, {}) if isinstance(here, dict) else {}
+    kind = here.get('type') if isinstance(here, dict) else None
+    if not path:
+        return {*known.GENERAL}
+    if len(path) == 1:
+        if path[0].startswith('network_') and kind in ARCH_REGISTRY:
+            return {*of_signature(ARCH_REGISTRY.get(kind))[0]}
+        networks = [key for key in opt if key.startswith('network_')]
+        return {
+            'path': {*known.PATH, *_path_of_networks(networks)},
+            'train': {*known.TRAIN, *known.TRAIN_OTHER, *known.TRAIN_OURS},
+            'val': {*known.VAL, *known.VAL_OURS},
+            'logger': {*known.LOGGER},
+            'dist_params': {*known.DIST_PARAMS},
+        }.get(path[0], set())
+    if path[0] == 'datasets':
+        return {*known.LOADER, *known.DATASETS.get(kind, ())}
+    if path == ('train', 'scheduler') and kind in SCHEDULERS:
+        return {*of_signature(SCHEDULERS[kind], ('optimizer',))[0]}
+    if path[0] == 'train' and path[1].startswith('optim_') and kind in OPTIMIZERS:
+        return {*of_signature(OPTIMIZERS[kind], ('params',))[0]}
+    return set()
+
+
+def _path_of_networks(networks: list[str]) -> dict[str, Kind]:
+    names = [network.removeprefix('network_') for network in networks]
+    return {f'{key}_{name}': kind for name in names for key, kind in known.PATH_OF_NETWORK.items()}
+
+
+class _Check:
+    def __init__(self, opt: dict, is_train: bool):
+        self.opt = opt
+        self.is_train = is_train
+        self.problems: list[str] = []
+
+    def everything(self) -> None:
+        opt, model = self.opt, self.opt.get('model_type')
+        listed = model is None or model in LISTED_MODELS
+        networks = [key for key in opt if key.startswith('network_')]
+        wanted = ['name', 'model_type', 'datasets', 'network_g'] + (['train', 'logger'] if self.is_train else [])
+        self.keys('', opt, {**known.GENERAL, **dict.fromkeys(networks, section)}, wanted, open_ended=not listed)
+        self.name()
+        self.registered('model_type', model, MODEL_REGISTRY)
+        for phase, dataset in self.inside(opt, 'datasets').items():
+            self.dataset(phase, dataset)
+        for key in networks:
+            self.network(key, self.inside(opt, key))
+        self.keys('path', self.inside(opt, 'path'), {**known.PATH, **_path_of_networks(networks)})
+        if self.is_train:
+            self.train(self.inside(opt, 'train'), listed)
+            logger = self.inside(opt, 'logger')
+            self.keys('logger', logger, known.LOGGER, ['print_freq', 'save_checkpoint_freq'])
+            self.keys('logger.wandb', self.inside(logger, 'wandb'), known.WANDB)
+        self.val(self.inside(opt, 'val'), listed)
+        self.keys('dist_params', self.inside(opt, 'dist_params'), known.DIST_PARAMS)
+
+    # ------------------------------------------------------------ parts
+
+    def name(self) -> None:
+        name = self.opt.get('name')
+        if isinstance(name, str) and not re.fullmatch(r'[\w.+-]+', name):
+            self.problems.append(f'name: {name!r} names a folder and files; use letters, digits and _ - . +')
+
+    def dataset(self, phase: str, dataset: object) -> None:
+        where, kind = f'datasets.{phase}', phase.split('_')[0]
+        run, kinds = ('training', ('train', 'val')) if self.is_train else ('test', ('test', 'val'))
+        if kind not in kinds:
+            self.problems.append(f'{where}: a {run} run has data sets {kinds[0]} and {kinds[1]}, or {kinds[1]}_NAME')
+        if not isinstance(dataset, dict):
+            self.problems.append(f'{where}: expected a section of options, got {dataset!r}')
+            return
+        registered = self.registered(f'{where}.type', dataset.get('type'), DATASET_REGISTRY)
+        type_ = known.INSTEAD_OF_TYPE.get(dataset.get('type'), dataset.get('type'))
+        wanted = ['name', 'type']
+        if kind == 'train':
+            wanted += ['batch_size_per_gpu', 'num_worker_per_gpu']
+        specific = known.DATASETS.get(type_)
+        open_ended = specific is None and registered is not None
+        if specific is not None or open_ended:
+            self.keys(where, dataset, {**known.LOADER, **(specific or {})}, wanted, open_ended)
+
+    def network(self, key: str, options: dict) -> None:
+        network = self.registered(f'{key}.type', options.get('type'), ARCH_REGISTRY)
+        if network is None:
+            return
+        ours = network.__module__.startswith('basicsr_ssm.')
+        self.signature(key, options, network, strict=False)
+        kinds, _, _ = of_signature(network)
+        if key == 'network_g' and 'scale' in kinds and self.opt.get('scale') is not None:
+            default = _default(network, 'scale')
+            if options.get('scale', default) != self.opt['scale']:
+                has, wanted = options.get('scale', default), self.opt['scale']
+                self.problems.append(f'network_g.scale: the network has {has}, the option file says scale: {wanted}')
+        if ours and not self.problems:
+            self.dry_build(key, options, network)
+
+    def dry_build(self, key: str, options: dict, network: type) -> None:
+        """The network's own checks of its values, without its weights."""
+        arguments = {name: value for name, value in options.items() if name not in ('type', 'spynet_path')}
+        try:
+            with torch.device('meta'):
+                network(**arguments)
+        except ValueError as error:
+            self.problems.append(f'{key}: {error}')
+
+    def train(self, train: dict, listed: bool) -> None:
+        ours = self.opt.get('model_type') == 'VideoSSMModel'
+        kinds = {**known.TRAIN, **(known.TRAIN_OURS if ours else known.TRAIN_OTHER)}
+        for key in train.keys() & known.TRAIN_OURS.keys() if listed and not ours else ():
+            self.problems.append(f'train.{key}: only model_type VideoSSMModel has it')
+        wanted = ['total_iter', 'optim_g', 'scheduler'] + (
+            ['pixel_opt'] if ours and not train.get('perceptual_opt') else []
+        )
+        present = {k: v for k, v in train.items() if ours or k not in known.TRAIN_OURS}
+        self.keys('train', present, kinds, wanted, open_ended=not listed)
+        train.update(present)
+        for key in train:
+            if key.startswith('optim_'):
+                options = self.inside(train, key)
+                optimizer = self.one_of(f'train.{key}.type', options.get('type'), OPTIMIZERS, 'optimizer')
+                self.signature(f'train.{key}', options, optimizer, leave_out=('params',), more={'lr': number})
+        options = self.inside(train, 'scheduler')
+        scheduler = self.one_of('train.scheduler.type', options.get('type'), SCHEDULERS, 'scheduler')
+        self.signature('train.scheduler', options, scheduler, leave_out=('optimizer',))
+        self.schedule_lengths(options, train.get('total_iter'))
+        for key in ('pixel_opt', 'perceptual_opt', 'gan_opt'):
+            self.loss(f'train.{key}', self.inside(train, key))
+        for i, options in enumerate(train.get('extra_losses') or () if ours else ()):
+            if isinstance(options, dict):
+                self.loss(f'train.extra_losses.{i}', options, needed=True)
+
+    def schedule_lengths(self, options: dict, total_iter: object) -> None:
+        for key, weights in (('periods', 'restart_weights'), ('restarts', 'restart_weights')):
+            values = options.get(key)
+            if isinstance(values, list) and len(values) != len(options.get(weights, [1])):
+                self.problems.append(f'train.scheduler.{weights}: needs one weight for each of {key} {values}')
+        periods = options.get('periods')
+        if not isinstance(periods, list) or not all(isinstance(p, int | float) for p in periods):
+            return
+        if isinstance(total_iter, int) and sum(periods) < total_iter - 1:  # the scheduler would fail there
+            self.problems.append(
+                f'train.scheduler.periods: {sum(periods)} iterations in all, but train.total_iter is {total_iter}'
+            )
+
+    def loss(self, where: str, options: dict, needed: bool = False) -> None:
+        if options or needed:
+            loss = self.registered(f'{where}.type', options.get('type'), LOSS_REGISTRY)
+            self.signature(where, options, loss)
+
+    def val(self, val: dict, listed: bool) -> None:
+        ours = self.opt.get('model_type') == 'VideoSSMModel'
+        wanted = ['val_freq'] if self.is_train and val else []
+        self.keys('val', val, {**known.VAL, **(known.VAL_OURS if ours else {})}, wanted, open_ended=not listed)
+        for name, options in self.inside(val, 'metrics').items():
+            where = f'val.metrics.{name}'
+            if not isinstance(options, dict):
+                self.problems.append(f'{where}: expected a section of options, got {options!r}')
+                continue
+            metric = self.registered(f'{where}.type', options.get('type'), METRIC_REGISTRY)
+            # BasicSR's metrics take **kwargs only to let 'better' pass
+            strict = metric is not None and metric.__module__.startswith('basicsr.')
+            better = {'better': one_of('higher', 'lower')}
+            self.signature(where, options, metric, leave_out=('img', 'img2'), more=better, strict=strict)
+
+    # ------------------------------------------------------------ tools
+
+    def inside(self, options: dict, key: str) -> dict:
+        value = options.get(key)
+        return value if isinstance(value, dict) else {}
+
+    def keys(self, where: str, options: dict, kinds: dict[str, Kind], wanted=(), open_ended: bool = False) -> None:
+        """Report unknown and missing keys and values of another kind; put converted values in their place."""
+        prefix = f'{where}.' if where else ''
+        for key, value in options.items():
+            if key in kinds:
+                try:
+                    options[key] = kinds[key](value)
+                except (ValueError, OverflowError) as error:
+                    self.problems.append(f'{prefix}{key}: {error}')
+            elif hint := known.INSTEAD_OF_KEY.get(re.sub(r'^datasets\.[^.]*\.', 'datasets.*.', f'{prefix}{key}')):
+                self.problems.append(f'{prefix}{key}: {hint}')
+            elif not open_ended:
+                self.problems.append(f'{prefix}{key}: no such option; {did_you_mean(str(key), kinds)}')
+        self.problems.extend(f'{prefix}{key}: missing' for key in wanted if options.get(key) is None)
+
+    def signature(
+        self, where: str, options: dict, function: Callable | None, leave_out=(), more=None, strict: bool = False
+    ) -> None:
+        """Check the options of something registered against what it takes."""
+        if function is None:
+            return
+        kinds, wanted, open_ended = of_signature(function, leave_out)
+        kinds = {'type': anything, **kinds, **(more or {})}
+        self.keys(where, options, kinds, wanted, open_ended and not strict)
+
+    def registered(self, where: str, name: object, registry: Registry) -> Callable | None:
+        objects = {key.removesuffix('_basicsr'): value for key, value in registry}
+        objects.update(registry)
+        return self.one_of(where, name, objects, registry._name)
+
+    def one_of(self, where: str, name: object, objects: dict, what: str) -> Callable | None:
+        if name is None:
+            if where != 'model_type':  # reported as a missing key
+                self.problems.append(f'{where}: missing; {what}: {", ".join(sorted(objects))}')
+            return None
+        name = str(name)
+        if name in objects:
+            return objects[name]
+        instead = known.INSTEAD_OF_TYPE.get(name)
+        advice = f'write {instead}' if instead else did_you_mean(name, objects)
+        self.problems.append(f'{where}: no {what} {name}; {advice}')
+        return None
+
+
+def _default(function: Callable, name: str) -> object:
+    return inspect.signature(function).parameters[name].default

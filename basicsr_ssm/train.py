@@ -1,0 +1,29 @@
+"""``basicsr-ssm train -opt FILE.yml``, or ``python basicsr_ssm/train.py -opt FILE.yml`` as BasicSR's plugins do it."""
+
+import os
+import sys
+
+if __name__ == '__main__':
+    # Run as a file: its folder is no place to import from (data, test, options …), the checkout is.
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+from basicsr_ssm.entry import add_run_arguments, run_pipeline
+
+HELP = "train a network from an option file, through BasicSR's loop"
+
+
+def add_arguments(parser):
+    add_run_arguments(parser)
+    parser.add_argument(
+        '--auto_resume', action='store_true', help='go on from the newest checkpoint of this experiment'
+    )
+
+
+def run(args):
+    return run_pipeline('train', args)
+
+
+if __name__ == '__main__':
+    from basicsr_ssm.cli import main
+
+    sys.exit(main(['train', *sys.argv[1:]]))
