@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import basicsr_ssm  # noqa: F401  (before any test imports BasicSR, which needs its repairs)
+
 sys.path.insert(0, str(Path(__file__).parent))  # helper modules of the tests, medvsr_golden
 
 

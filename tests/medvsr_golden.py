@@ -27,9 +27,7 @@ def fill(key, shape):
     elif key.endswith('dt_bias'):
         dt = np.exp(rng.random(shape) * (np.log(0.1) - np.log(0.001)) + np.log(0.001))
         value = dt + np.log(-np.expm1(-dt))
-    elif key.endswith('.D'):
-        value = 1 + 0.1 * rng.standard_normal(shape)
-    elif len(shape) == 1 and 'norm' in key and key.endswith('weight'):
+    elif key.endswith('.D') or (len(shape) == 1 and 'norm' in key and key.endswith('weight')):
         value = 1 + 0.1 * rng.standard_normal(shape)
     elif len(shape) == 1:
         value = 0.02 * rng.standard_normal(shape)

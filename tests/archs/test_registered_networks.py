@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-
-import basicsr_ssm  # noqa: F401
 from basicsr.utils.registry import ARCH_REGISTRY
 
 SMALL = {
