@@ -1,0 +1,1 @@
+"""Restoring videos of any length with a trained network."""

@@ -1,0 +1,226 @@
+"""`basicsr-ssm upscale INPUT OUTPUT --model CHECKPOINT`: restore a video, a DICOM cine or a folder of frames."""
+
+import argparse
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from basicsr_ssm.archs.recognition import build_from_checkpoint
+from basicsr_ssm.clips.clock import DEFAULT_RATE, Clock, clock_of_video
+from basicsr_ssm.clips.output import Output, plan_output
+from basicsr_ssm.clips.sources import DamagedSourceError, FrameSource, open_source
+from basicsr_ssm.clips.video_encoding import CODECS, CONTAINERS
+from basicsr_ssm.clips.video_source import VideoSource
+from basicsr_ssm.errors import UserError
+from basicsr_ssm.inference.restore import OVERLAP, SEGMENT, restore_clip
+from basicsr_ssm.options.yaml_file import read_options
+
+HELP = 'restore a video, DICOM cine or folder of frames with a trained network'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('input', type=Path, help='video file, DICOM file, or folder of frames')
+    parser.add_argument(
+        'output', type=Path, help=f'video file ({" ".join(CONTAINERS)}), or without suffix a folder of PNG frames'
+    )
+    parser.add_argument('--model', type=Path, required=True, metavar='CHECKPOINT', help='weights (.pth)')
+    parser.add_argument(
+        '--opt', type=Path, help='option file whose network_g built the network; else inferred from the weights'
+    )
+    parser.add_argument(
+        '--frames', type=_frame_range, default=(0, None), metavar='START:STOP', help='only these frames'
+    )
+    parser.add_argument('--overwrite', action='store_true', help='replace an existing output')
+    parser.add_argument(
+        '--keep-partial', action='store_true', help='if the input turns out damaged, finish with the frames before'
+    )
+    running = parser.add_argument_group('running')
+    running.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
+    running.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32')
+    running.add_argument('--segment', type=int, help='frames restored at a time; less needs less memory')
+    running.add_argument('--overlap', type=int, help='frames that neighbouring segments share as context')
+    video = parser.add_argument_group('video files')
+    video.add_argument('--codec', choices=CODECS, help='default: H.264, in .webm VP9')
+    video.add_argument('--crf', type=int, help='quality, 0 is best (default: 17 for H.264, visually lossless)')
+    video.add_argument('--lossless', action='store_true', help='FFV1 (.mkv .avi) or H.264 in RGB (.mp4 .mov)')
+    video.add_argument('--fps', type=_rate, help="frames per second, e.g. 25 or 30000/1001, instead of the input's own")
+    video.add_argument('--no-audio', action='store_true', help='leave the audio out')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Restore args.input into args.output.
+
+    Returns:
+        0, or 1 when the input was damaged and --keep-partial finished an incomplete output.
+
+    Raises:
+        UserError: whatever is wrong with input, checkpoint, output or settings; there is no output then.
+    """
+    segment, overlap = _segment_and_overlap(args.segment, args.overlap)
+    output = plan_output(
+        args.output, args.input, overwrite=args.overwrite, codec=args.codec, crf=args.crf, lossless=args.lossless
+    )
+    source = open_source(args.input)
+    clock, keep_audio = _clock_and_audio(source, output, args.fps, args.no_audio)
+    net, device, dtype = _network(args)
+
+    start, stop = args.frames
+    frames = _Frames(source, start, stop, args.keep_partial)
+    restored = restore_clip(net, frames, segment=segment, overlap=overlap, device=device, dtype=dtype, first=start)
+    began = time.monotonic()
+    with _termination_as_exit(), contextlib.ExitStack() as stack:
+        writer = None
+        for frame in _with_progress(restored, _expected(source, start, stop)):
+            if writer is None:
+                video = source.path if isinstance(source, VideoSource) else None
+                writer = output.open(frame.shape[:2], clock, start, video, keep_audio)
+                stack.enter_context(writer)
+            writer.write(frame)
+        if writer is None:
+            raise frames.damage or UserError(f'{source.path}: has no frame {start}, so there is nothing to restore')
+        writer.whole = stop is None and frames.damage is None
+    for note in writer.notes:
+        _say(f'note: {note}')
+    h, w = writer.size
+    taken = time.monotonic() - began
+    print(f'{writer.path}: {writer.frames_written} frames of {w}x{h} in {taken:.1f} s')
+    if frames.damage:
+        _say(f'error: {frames.damage}; the output ends there')
+        return 1
+    return 0
+
+
+class _Frames:
+    """The frames START … STOP of a source. With ``keep_partial`` damage ends them and is kept, else it is raised."""
+
+    def __init__(self, source: FrameSource, start: int, stop: int | None, keep_partial: bool):
+        self._source = source
+        self._range = (start, stop)
+        self._keep_partial = keep_partial
+        self.damage: DamagedSourceError | None = None
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        try:
+            yield from islice(self._source.frames(), *self._range)
+        except DamagedSourceError as error:
+            if not self._keep_partial:
+                raise
+            self.damage = error
+
+
+def _network(args: argparse.Namespace):
+    name = args.device
+    if name == 'auto':
+        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+    elif name == 'cuda' and not torch.cuda.is_available():
+        raise UserError('--device cuda: PyTorch finds no CUDA device here')
+    if name == 'cpu' and args.precision == 'fp16':
+        raise UserError('--precision fp16 is for GPUs; on the CPU use fp32 or bf16')
+    try:
+        net, description = build_from_checkpoint(args.model, _network_options(args.opt))
+    except (KeyError, TypeError, ValueError) as error:
+        if args.opt is None:
+            raise
+        raise UserError(f'{args.opt}: its network_g builds no network: {error}') from error
+    _say(f'{description}, on {name} in {args.precision}')
+    dtype = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}[args.precision]
+    return net.eval().to(name), name, dtype
+
+
+def _network_options(path: Path | None) -> dict | None:
+    if path is None:
+        return None
+    options = read_options(path).get('network_g')
+    if not isinstance(options, dict) or 'type' not in options:
+        raise UserError(f'{path}: has no section network_g with a type')
+    return options
+
+
+def _segment_and_overlap(segment: int | None, overlap: int | None) -> tuple[int, int]:
+    segment = SEGMENT if segment is None else segment
+    if segment < 1:
+        raise UserError(f'--segment {segment}: at least 1 frame has to be restored at a time')
+    # A segment smaller than usual keeps the usual share of overlap.
+    overlap = min(OVERLAP, segment * OVERLAP // SEGMENT) if overlap is None else overlap
+    if not 0 <= overlap < segment:
+        raise UserError(f'--overlap {overlap}: has to be 0 … {segment - 1}, less than --segment {segment}')
+    return segment, overlap
+
+
+def _clock_and_audio(source: FrameSource, output: Output, fps: Fraction | None, silent: bool) -> tuple[Clock, bool]:
+    if output.encoding is None:
+        if source.has_audio:
+            _say('note: a folder of frames holds no audio')
+        return Clock.constant(DEFAULT_RATE), False
+    if fps is not None and fps != source.fps:
+        if source.has_audio and not silent:
+            _say(f'note: at --fps {fps} the audio would not fit the pictures; left out')
+        return Clock.constant(fps), False
+    if isinstance(source, VideoSource):
+        return clock_of_video(source.path), source.has_audio and not silent
+    if source.fps is None:
+        _say(f'note: {source.path} tells no frame rate; taking {DEFAULT_RATE} a second (--fps sets another)')
+    return Clock.constant(source.fps or DEFAULT_RATE), False
+
+
+def _expected(source: FrameSource, start: int, stop: int | None) -> int | None:
+    if source.frame_count is None:
+        return None if stop is None else stop - start
+    return max(0, min(source.frame_count, source.frame_count if stop is None else stop) - start)
+
+
+def _with_progress(frames: Iterator[np.ndarray], total: int | None) -> Iterator[np.ndarray]:
+    with tqdm(total=total, unit='frame', dynamic_ncols=True) as bar:
+        for frame in frames:
+            yield frame
+            bar.update()
+
+
+@contextlib.contextmanager
+def _termination_as_exit():
+    """Let SIGTERM unwind like Ctrl-C, so that unfinished files are removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _frame_range(text: str) -> tuple[int, int | None]:
+    start, colon, stop = text.partition(':')
+    try:
+        first, last = int(start or 0), int(stop) if stop else None
+    except ValueError:
+        colon = ''
+    if not colon or first < 0 or (last is not None and last <= first):
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is no range START:STOP of frame numbers, START from 0, STOP excluded'
+        )
+    return first, last
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        rate = Fraction(text).limit_denominator(100_000)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise argparse.ArgumentTypeError(f'{text!r} is no frame rate such as 25, 29.97 or 30000/1001')
+    return rate
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

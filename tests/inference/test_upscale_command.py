@@ -1,0 +1,266 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from synthetic_video import audio_packets, frame_times, make_video, mark_of, marked_frames
+
+from basicsr_ssm.archs import MedVSR
+from basicsr_ssm.clips.frame_folder_writer import FrameFolderWriter
+from basicsr_ssm.clips.sources import DamagedSourceError, open_source
+from basicsr_ssm.errors import UserError
+from basicsr_ssm.inference.restore import RestoreError
+
+
+def read(path):
+    return list(open_source(path).frames())
+
+
+def make_folder(path, frames):
+    with FrameFolderWriter(path, frames[0].shape[:2]) as writer:
+        for frame in frames:
+            writer.write(frame)
+    return path
+
+
+def make_dicom(path, frames):
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage, generate_uid
+
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = UltrasoundMultiFrameImageStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset.SOPClassUID = UltrasoundMultiFrameImageStorage
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID
+    dataset.NumberOfFrames, dataset.Rows, dataset.Columns = frames.shape[:3]
+    dataset.SamplesPerPixel, dataset.PlanarConfiguration, dataset.PhotometricInterpretation = 3, 0, 'RGB'
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit, dataset.PixelRepresentation = 7, 0
+    dataset.FrameTime = '50'
+    dataset.PixelData = frames.tobytes()
+    dataset.save_as(path, enforce_file_format=True)
+
+
+@pytest.fixture
+def video(tmp_path):
+    """40 marked frames of 32x24 with sound."""
+    make_video(tmp_path / 'in.mp4', marked_frames(40, 24, 32), audio='aac')
+    return tmp_path / 'in.mp4'
+
+
+def test_video_to_video_with_its_sound(upscale, enlarge, video, tmp_path, capsys):
+    assert upscale(video, tmp_path / 'out.mp4', '--segment', '9', '--overlap', '3', net=enlarge) == 0
+    restored = read(tmp_path / 'out.mp4')
+    assert [mark_of(frame) for frame in restored] == list(range(40))
+    assert {frame.shape for frame in restored} == {(48, 64, 3)}
+    assert frame_times(tmp_path / 'out.mp4') == frame_times(video)
+    assert audio_packets(tmp_path / 'out.mp4') == audio_packets(video)
+    assert set(enlarge.calls) == {9}
+    out, err = capsys.readouterr()
+    assert '40 frames of 64x48' in out
+    assert '40/40' in err  # the progress bar
+    assert sorted(os.listdir(tmp_path)) == ['in.mp4', 'out.mp4']
+
+
+def test_a_few_frames_only(upscale, enlarge, video, tmp_path):
+    assert upscale(video, tmp_path / 'out.mkv', '--frames', '10:35', '--segment', '8', net=enlarge) == 0
+    assert [mark_of(frame) for frame in read(tmp_path / 'out.mkv')] == list(range(10, 35))
+    assert float(audio_packets(tmp_path / 'out.mkv')[-1][0]) == pytest.approx(1.0, abs=0.03)
+    assert upscale(video, tmp_path / 'tail', '--frames', '37:', net=enlarge) == 0
+    assert sorted(os.listdir(tmp_path / 'tail')) == ['00000037.png', '00000038.png', '00000039.png']
+    with pytest.raises(UserError, match='has no frame 40'):
+        upscale(video, tmp_path / 'none.mp4', '--frames', '40:', net=enlarge)
+    assert not (tmp_path / 'none.mp4').exists()
+
+
+def test_folder_to_folder_is_exact(upscale, enlarge, tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (7, 5, 9, 3), dtype=np.uint8)
+    enlarge.scale = 3
+    assert upscale(make_folder(tmp_path / 'in', frames), tmp_path / 'out', '--segment', '3', net=enlarge) == 0
+    assert np.array_equal(np.stack(read(tmp_path / 'out')), frames.repeat(3, 1).repeat(3, 2))
+
+
+def test_folder_to_video_takes_its_rate_from_the_user(upscale, enlarge, tmp_path, capsys):
+    source = make_folder(tmp_path / 'in', marked_frames(4, 24, 32))
+    assert upscale(source, tmp_path / 'a.mp4', net=enlarge) == 0
+    assert '25 a second (--fps' in capsys.readouterr().err
+    assert frame_times(tmp_path / 'a.mp4')[3] == Fraction(3, 25)
+    assert upscale(source, tmp_path / 'b.mp4', '--fps', '30000/1001', net=enlarge) == 0
+    assert frame_times(tmp_path / 'b.mp4')[3] == Fraction(3003, 30000)
+    assert '--fps' not in capsys.readouterr().err
+
+
+def test_another_rate_leaves_the_sound_out_and_says_so(upscale, enlarge, video, tmp_path, capsys):
+    assert upscale(video, tmp_path / 'slow.mp4', '--fps', '5', net=enlarge) == 0
+    assert 'audio would not fit' in capsys.readouterr().err
+    assert not open_source(tmp_path / 'slow.mp4').has_audio
+    assert upscale(video, tmp_path / 'silent.mp4', '--no-audio', net=enlarge) == 0
+    assert not open_source(tmp_path / 'silent.mp4').has_audio
+
+
+def test_dicom_keeps_its_frame_time(upscale, enlarge, tmp_path):
+    frames = marked_frames(6, 25, 31)
+    make_dicom(tmp_path / 'cine.dcm', frames)
+    assert upscale(tmp_path / 'cine.dcm', tmp_path / 'out.mkv', '--lossless', net=enlarge) == 0
+    assert np.array_equal(np.stack(read(tmp_path / 'out.mkv')), frames.repeat(2, 1).repeat(2, 2))
+    assert [float(time) for time in frame_times(tmp_path / 'out.mkv')] == [i / 20 for i in range(6)]
+
+
+def test_odd_result_keeps_its_size(upscale, enlarge, tmp_path, capsys):
+    enlarge.scale = 3
+    source = make_folder(tmp_path / 'in', marked_frames(3, 25, 31))
+    assert upscale(source, tmp_path / 'out.mp4', net=enlarge) == 0
+    assert [frame.shape for frame in read(tmp_path / 'out.mp4')] == [(75, 93, 3)] * 3
+    assert 'yuv444p' in capsys.readouterr().err
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """A folder whose frame 12 is cut off."""
+    folder = make_folder(tmp_path / 'damaged', marked_frames(20, 24, 32))
+    cut = (folder / '00000012.png').read_bytes()[:-30]
+    (folder / '00000012.png').write_bytes(cut)
+    return folder
+
+
+@pytest.mark.parametrize('output', ['out.mp4', 'out'])
+def test_a_damaged_input_is_named_and_leaves_nothing(upscale, enlarge, damaged, tmp_path, output):
+    with pytest.raises(DamagedSourceError, match='00000012.png, frame 12'):
+        upscale(damaged, tmp_path / output, '--segment', '4', net=enlarge)
+    assert os.listdir(tmp_path) == ['damaged']
+
+
+@pytest.mark.parametrize('output', ['out.mp4', 'out'])
+def test_a_damaged_input_can_be_kept_up_to_there(upscale, enlarge, damaged, tmp_path, output, capsys):
+    assert upscale(damaged, tmp_path / output, '--segment', '5', '--keep-partial', net=enlarge) == 1
+    assert [mark_of(frame) for frame in read(tmp_path / output)] == list(range(12))
+    assert '00000012.png, frame 12' in capsys.readouterr().err
+    assert sorted(os.listdir(tmp_path)) == ['damaged', output]
+
+
+def test_a_cut_off_video_can_be_kept_up_to_there(upscale, enlarge, tmp_path):
+    make_video(tmp_path / 'in.mkv', marked_frames(40, 24, 32), audio='aac')
+    content = (tmp_path / 'in.mkv').read_bytes()
+    (tmp_path / 'in.mkv').write_bytes(content[: len(content) * 6 // 10])
+    with pytest.raises(DamagedSourceError, match=r'in\.mkv, frame \d+'):
+        upscale(tmp_path / 'in.mkv', tmp_path / 'out.mp4', net=enlarge)
+    assert not (tmp_path / 'out.mp4').exists()
+    assert upscale(tmp_path / 'in.mkv', tmp_path / 'out.mp4', '--keep-partial', net=enlarge) == 1
+    restored = read(tmp_path / 'out.mp4')
+    assert 0 < len(restored) < 40
+    assert [mark_of(frame) for frame in restored] == list(range(len(restored)))
+    assert audio_packets(tmp_path / 'out.mp4')[-1][0] <= len(restored) / 25
+
+
+def test_a_broken_network_leaves_nothing(upscale, enlarge, video, tmp_path):
+    class Broken(type(enlarge)):
+        def forward(self, lq):
+            return super().forward(lq) * (float('nan') if len(self.calls) > 2 else 1)
+
+    with pytest.raises(RestoreError, match=r'frame \d+: .*not finite'):
+        upscale(video, tmp_path / 'out.mp4', '--segment', '6', net=Broken())
+    assert os.listdir(tmp_path) == ['in.mp4']
+
+
+def test_an_existing_output_needs_overwrite(upscale, enlarge, video, tmp_path):
+    (tmp_path / 'out.mp4').write_bytes(b'old')
+    with pytest.raises(UserError, match='--overwrite'):
+        upscale(video, tmp_path / 'out.mp4', net=enlarge)
+    assert (tmp_path / 'out.mp4').read_bytes() == b'old'
+    assert enlarge.calls == []
+    assert upscale(video, tmp_path / 'out.mp4', '--overwrite', net=enlarge) == 0
+    assert len(read(tmp_path / 'out.mp4')) == 40
+    with pytest.raises(UserError, match='input itself'):
+        upscale(video, video, '--overwrite', net=enlarge)
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--segment', '0'], '--segment 0'),
+        (['--segment', '4', '--overlap', '4'], '--overlap 4: .*0 … 3'),
+        (['--precision', 'fp16'], 'fp16 is for GPUs'),
+        (['--crf', '99'], 'crf'),
+    ],
+)
+def test_settings_that_cannot_be_served(upscale, enlarge, video, tmp_path, words, message):
+    with pytest.raises(UserError, match=message):
+        upscale(video, tmp_path / 'out.mp4', *words, net=enlarge)
+    assert enlarge.calls == []
+
+
+@pytest.mark.parametrize('words', [['--frames', '5'], ['--frames', '5:5'], ['--fps', '0'], ['--fps', 'fast']])
+def test_words_that_cannot_be_read(upscale, enlarge, video, tmp_path, words, capsys):
+    with pytest.raises(SystemExit):
+        upscale(video, tmp_path / 'out.mp4', *words, net=enlarge)
+    assert words[0] in capsys.readouterr().err
+
+
+SMALL = {'mid_channels': 32, 'num_blocks': 1, 'n_convfe': 1, 'n_convrec': 2, 'window_size': 8, 'rec_ks': 3, 'scale': 2}
+
+
+def save_small_network(path):
+    net = MedVSR(**SMALL)
+    torch.save({'params': net.state_dict()}, path)
+    return net.eval()
+
+
+def test_a_real_checkpoint_with_its_option_file(upscale, tmp_path):
+    net = save_small_network(tmp_path / 'net.pth')
+    settings = '\n'.join(f'  {key}: {value}' for key, value in SMALL.items())
+    (tmp_path / 'test.yml').write_text(f'scale: 2\nnetwork_g:\n  type: MedVSR\n{settings}\n')
+    frames = marked_frames(3, 18, 22)
+    source = make_folder(tmp_path / 'in', frames)
+    with torch.inference_mode():
+        lq = torch.from_numpy(frames).permute(0, 3, 1, 2)[None] / 255
+        expected = (net(lq)[0].clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    words = ('--model', tmp_path / 'net.pth')
+    assert upscale(source, tmp_path / 'a', *words, '--opt', tmp_path / 'test.yml') == 0
+    assert np.array_equal(np.stack(read(tmp_path / 'a')), expected)
+
+
+def test_an_option_file_that_builds_no_network_is_named(upscale, tmp_path):
+    save_small_network(tmp_path / 'net.pth')
+    source = make_folder(tmp_path / 'in', marked_frames(1, 8, 8))
+    for content, message in (
+        ('name: x\n', 'no section network_g'),
+        ('network_g: {type: MedVSX}\n', 'test.yml: .*MedVSX'),
+        ('network_g: {type: MedVSR, mid_channels: 33}\n', 'test.yml: .*mid_channels=33'),
+    ):
+        (tmp_path / 'test.yml').write_text(content)
+        with pytest.raises(UserError, match=message):
+            upscale(source, tmp_path / 'a', '--model', tmp_path / 'net.pth', '--opt', tmp_path / 'test.yml')
+
+
+@pytest.mark.parametrize(('ending', 'status'), [(signal.SIGTERM, 143), (signal.SIGINT, -2), (signal.SIGKILL, -9)])
+def test_a_stopped_run_leaves_nothing_at_the_final_name(video, tmp_path, ending, status):
+    script = """
+        import argparse, os, sys
+        import torch
+        from basicsr_ssm.inference import upscale_command
+
+        class Stopping(torch.nn.Module):
+            calls = 0
+            def forward(self, lq):
+                self.calls += 1
+                if self.calls == 4:
+                    os.kill(os.getpid(), int(sys.argv[3]))
+                return lq
+        upscale_command.build_from_checkpoint = lambda path, options: (Stopping(), 'stand-in')
+        parser = argparse.ArgumentParser()
+        upscale_command.add_arguments(parser)
+        words = [sys.argv[1], sys.argv[2], '--model', 'x', '--segment', '5', '--device', 'cpu']
+        upscale_command.run(parser.parse_args(words))
+    """
+    words = [sys.executable, '-c', textwrap.dedent(script), str(video), str(tmp_path / 'out.mp4'), str(int(ending))]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    left = {'in.mp4'} if ending != signal.SIGKILL else {'in.mp4', *(p.name for p in tmp_path.glob('.out.mp4.*.part'))}
+    assert set(os.listdir(tmp_path)) == left
