@@ -6,21 +6,19 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import nn
 
 
 def partition(x: torch.Tensor, size: int) -> torch.Tensor:
     """(n, c, h, w), h and w multiples of `size` → (n·windows, size², c): tokens row by row, windows row by row."""
-    n, c, h, w = x.shape
-    x = x.view(n, c, h // size, size, w // size, size)
-    return x.permute(0, 2, 4, 3, 5, 1).reshape(-1, size * size, c)
+    return rearrange(x, 'n c (y i) (x j) -> (n y x) (i j) c', i=size, j=size)
 
 
 def merge(tokens: torch.Tensor, size: int, height: int, width: int) -> torch.Tensor:
-    """The inverse of `partition`, contiguous (n, c, height, width)."""
-    c = tokens.shape[2]
-    x = tokens.view(-1, height // size, width // size, size, size, c)
-    return x.permute(0, 5, 1, 3, 2, 4).reshape(-1, c, height, width)
+    """The inverse of `partition`: (n, c, height, width)."""
+    y, x = height // size, width // size
+    return rearrange(tokens, '(n y x) (i j) c -> n c (y i) (x j)', y=y, x=x, i=size)
 
 
 def over_windows(function: Callable[..., torch.Tensor], size: int, *features: torch.Tensor) -> torch.Tensor:
