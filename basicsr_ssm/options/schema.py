@@ -243,8 +243,7 @@ class _Check:
         self.keys(where, options, kinds, wanted, open_ended and not strict)
 
     def registered(self, where: str, name: object, registry: Registry) -> Callable | None:
-        objects = {key.removesuffix('_basicsr'): value for key, value in registry}
-        objects.update(registry)
+        objects = {key: value for full, value in registry for key in (full.removesuffix('_basicsr'), full)}
         return self.one_of(where, name, objects, registry._name)
 
     def one_of(self, where: str, name: object, objects: dict, what: str) -> Callable | None:
