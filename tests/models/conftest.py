@@ -1,0 +1,32 @@
+import logging
+
+import pytest
+from basicsr.utils import logger as basicsr_logger
+from tiny_training import write_options
+
+from basicsr_ssm import cli
+
+
+@pytest.fixture(autouse=True)
+def fresh_logger():
+    """BasicSR opens its log file once per process."""
+    yield
+    basicsr_logger.initialized_logger.clear()
+    logger = logging.getLogger('basicsr')
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """run(folder name, *arguments, **option changes): a training run in a folder of its own; gives the folder."""
+
+    def run_(name, *arguments, command='train', status=0, **changes):
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        monkeypatch.chdir(folder)
+        assert cli.main([command, '-opt', write_options(folder, **changes), *arguments]) == status
+        return folder / ('experiments' if command == 'train' else 'results') / changes.get('name', 'tiny')
+
+    return run_

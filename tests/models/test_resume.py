@@ -1,0 +1,171 @@
+"""Interrupted and resumed equals uninterrupted, bit for bit."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import tiny_training
+import torch
+
+import basicsr_ssm
+from basicsr_ssm.models import VideoSSMModel
+
+
+class Interrupted(Exception):
+    pass
+
+
+@contextmanager
+def interrupted_at(iteration):
+    train = VideoSSMModel.optimize_parameters
+
+    def optimize_parameters(self, current_iter):
+        if current_iter == iteration:
+            raise Interrupted
+        train(self, current_iter)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(VideoSSMModel, 'optimize_parameters', optimize_parameters)
+        yield
+
+
+def assert_same(one, other, where=''):
+    assert type(one) is type(other), where
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_same(one[key], other[key], f'{where}.{key}')
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for i, (a, b) in enumerate(zip(one, other, strict=True)):
+            assert_same(a, b, f'{where}.{i}')
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    else:
+        assert one == other, where
+
+
+def assert_same_run(one, other):
+    """The same last checkpoints, and the same metrics."""
+    last = max(int(path.stem) for path in one.glob('training_states/*.state'))
+    for file in ('models/net_g_latest.pth', f'models/net_g_{last}.pth', f'training_states/{last}.state'):
+        contents = [torch.load(folder / file, weights_only=True) for folder in (one, other)]
+        assert_same(*contents, file)
+    for file in ('metrics.json', 'metrics_history.json'):
+        assert (one / file).read_text() == (other / file).read_text()
+
+
+# An epoch has 4 iterations, the flow network is freed at 6, checkpoints are at the multiples of save_checkpoint_freq.
+MULTI_STEP = {'type': 'MultiStepLR', 'milestones': [4, 8], 'gamma': 0.5}
+CASES = {
+    'mid-epoch': (5, {}),
+    'at the end of an epoch': (5, {'logger:save_checkpoint_freq': 4}),
+    'after the flow is freed': (8, {}),
+    'workers': (8, {'datasets:train:num_worker_per_gpu': 2}),
+    'prefetcher': (5, {'datasets:train:num_worker_per_gpu': 1, 'datasets:train:prefetch_mode': 'cpu'}),
+    'accumulation, clipping, warm-up': (
+        8,
+        {'train:accumulate': 2, 'train:grad_clip': 0.01, 'train:warmup_iter': 5, 'train:scheduler': MULTI_STEP},
+    ),
+    'fp16 and its scaler': (8, {'train:amp': 'fp16'}),
+    'without EMA': (8, {'train:ema_decay': 0}),
+}
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_resumed_equals_uninterrupted(case, run):
+    iteration, changes = CASES[case]
+    whole = run('whole', **changes)
+    with interrupted_at(iteration):
+        run('parts', **changes)
+    parts = run('parts', '--auto_resume', **changes)
+    assert_same_run(whole, parts)
+
+
+def test_resumes_from_the_path_in_the_option_file(run, tmp_path):
+    whole = run('whole')
+    state = tmp_path / 'parts/experiments/tiny/training_states/3.state'
+    with interrupted_at(5):
+        run('parts')
+    assert_same_run(whole, run('parts', **{'path:resume_state': str(state)}))
+
+
+def test_a_drawn_seed_outlives_the_interruption(run, monkeypatch):
+    seeds = iter([77, 77, 78])
+    monkeypatch.setattr('basicsr_ssm.options.random.randint', lambda *bounds: next(seeds))
+    whole = run('whole', manual_seed=None)
+    with interrupted_at(5):
+        run('parts', manual_seed=None)
+    assert_same_run(whole, run('parts', '--auto_resume', manual_seed=None))
+
+
+def test_validation_after_the_last_checkpoint_is_remembered(run):
+    """The checkpoint of iteration 5 is saved before iteration 5 is validated."""
+    changes = {'logger:save_checkpoint_freq': 5}
+    whole = run('whole', **changes)
+    with interrupted_at(8):
+        run('parts', **changes)
+    parts = run('parts', '--auto_resume', **changes)
+    assert_same_run(whole, parts)
+    best = torch.load(parts / 'training_states/10.state', weights_only=True)['best_metric_results']
+    assert best['any name']['psnr']['iter'] == 5
+
+
+def test_goes_on_when_the_epochs_have_another_length(run, caplog):
+    with interrupted_at(8):
+        run('parts')
+    experiment = run('parts', '--auto_resume', **{'datasets:train:batch_size_per_gpu': 1})
+    assert torch.load(experiment / 'training_states/9.state', weights_only=True)['iter'] == 9
+    assert 'batch size is not the one of the checkpoint' in caplog.text
+
+
+def damage_newest(experiment, which):
+    """Newest is iteration 6."""
+    if which == 'state cut short':
+        path = experiment / 'training_states/6.state'
+        path.write_bytes(path.read_bytes()[:1000])
+    elif which == 'weights cut short':
+        path = experiment / 'models/net_g_6.pth'
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
+        (experiment / 'models/net_g_6.pth').unlink()
+
+
+@pytest.mark.parametrize('which', ['state cut short', 'weights cut short', 'weights gone'])
+def test_auto_resume_passes_over_what_is_damaged(which, run, tmp_path, caplog):
+    whole = run('whole')
+    with interrupted_at(8):
+        run('parts')
+    damage_newest(tmp_path / 'parts/experiments/tiny', which)
+    parts = run('parts', '--auto_resume')
+    assert_same_run(whole, parts)
+    assert 'passes over 6.state' in caplog.text
+
+
+def test_auto_resume_does_not_start_anew_where_all_is_damaged(run, tmp_path, capsys):
+    with interrupted_at(5):
+        run('parts')
+    (tmp_path / 'parts/experiments/tiny/training_states/3.state').write_bytes(b'nothing')
+    run('parts', '--auto_resume', status=2)
+    assert 'none of the 1 checkpoints' in capsys.readouterr().err
+    assert (tmp_path / 'parts/experiments/tiny/models/net_g_3.pth').exists()
+
+
+@pytest.mark.parametrize('file', ['net_g_6.pth', '6.state'])
+def test_killed_while_saving(file, run, tmp_path, monkeypatch):
+    whole = run('whole')
+    folder = tmp_path / 'parts'
+    folder.mkdir()
+    command = [sys.executable, tiny_training.__file__, 'train', '-opt', tiny_training.write_options(folder)]
+    environment = {**os.environ, 'KILLED_BEFORE': file, 'OMP_NUM_THREADS': '1'}
+    environment['PYTHONPATH'] = str(Path(basicsr_ssm.__file__).parents[1])
+    process = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    experiment = folder / 'experiments/tiny'
+    assert list(experiment.glob('*/.*.tmp'))  # it died with the new file written and not yet in place
+    assert_same_run(whole, run('parts', '--auto_resume'))
+    assert not list(experiment.glob('*/.*.tmp'))
