@@ -1,0 +1,116 @@
+import json
+import math
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from basicsr.metrics import calculate_psnr
+from basicsr.models import build_model
+from basicsr.utils import tensor2img
+from tiny_training import N_FRAMES, TinyTestClips, made_up_clip, options
+
+from basicsr_ssm.models import validation
+
+TWO_SETS = {
+    'datasets:val': {'name': 'one', 'type': 'TinyTestClips', 'folders': ['a', 'b']},
+    'datasets:val_2': {'name': 'two', 'type': 'TinyTestClips', 'folders': ['b', 'c', 'd']},
+}
+
+
+def test_two_sets_of_any_name(run):
+    """Clip b is in both, with other content."""
+    experiment = run('x', **TWO_SETS)
+    metrics = json.loads((experiment / 'metrics.json').read_text())
+    assert {name: list(clips) for name, clips in metrics.items()} == {
+        'one': ['a', 'b', 'mean'],
+        'two': ['b', 'c', 'd', 'mean'],
+    }
+    assert metrics['one']['b'] != metrics['two']['b']
+    for clips in metrics.values():
+        values = [clip['psnr'] for name, clip in clips.items() if name != 'mean']
+        assert clips['mean']['psnr'] == pytest.approx(sum(values) / len(values))
+    history = json.loads((experiment / 'metrics_history.json').read_text())
+    assert {name: list(entries) for name, entries in history.items()} == {'one': ['5', '10'], 'two': ['5', '10']}
+
+
+def test_saved_images_are_what_was_measured(run):
+    experiment = run('x', **{'val:save_img': True})
+    folder = experiment / 'visualization/any name/b'
+    written = sorted(path.name for path in folder.iterdir())
+    assert written == sorted(f'{frame:08d}_{iteration}.png' for frame in range(N_FRAMES) for iteration in (5, 10))
+    _, gt = made_up_clip(1001)
+    restored = [cv2.imread(str(folder / f'{frame:08d}_10.png')) for frame in range(N_FRAMES)]
+    psnr = np.mean([calculate_psnr(a, tensor2img([b]), crop_border=0) for a, b in zip(restored, gt, strict=True)])
+    assert json.loads((experiment / 'metrics.json').read_text())['any name']['b']['psnr'] == pytest.approx(psnr)
+
+
+def test_without_ground_truth_only_images(run):
+    sets = {'test': {'name': 'set', 'type': 'TinyTestClips', 'folders': ['a'], 'gt': False}}
+    results = run('x', command='test', **{'datasets': sets, 'train': None, 'val:save_img': True, 'val:suffix': 'sr'})
+    assert len(list((results / 'visualization/set/a').glob('*_sr.png'))) == N_FRAMES
+    assert not (results / 'metrics.json').exists()
+
+
+def model_of(model_type, tmp_path, **changes):
+    opt = options(model_type=model_type, **changes)
+    opt.update(is_train=False, dist=False, rank=0, world_size=1)
+    opt['path'].update(log=str(tmp_path), visualization=str(tmp_path / 'visualization'))
+    opt['val'].update(save_img=False, suffix=None)
+    return build_model(opt)
+
+
+def loader_of(dataset):
+    return torch.utils.data.DataLoader(dataset)
+
+
+@pytest.mark.parametrize('model_type', ['VideoRecurrentModel', 'VideoSSMModel'])
+def test_cached_clips_are_left_as_they_are(model_type, tmp_path):
+    dataset = TinyTestClips({'name': 'x', 'folders': ['a']})
+    lq, gt = (x.clone() for x in dataset.cached[0])
+    model_of(model_type, tmp_path).validation(loader_of(dataset), 'x', None, False)
+    assert torch.equal(dataset.cached[0][0], lq) and torch.equal(dataset.cached[0][1], gt)
+
+
+def test_center_frame_only(tmp_path):
+    dataset = TinyTestClips({'name': 'x', 'folders': ['a']})
+    model = model_of('VideoSSMModel', tmp_path, **{'val:center_frame_only': True})
+    model.validation(loader_of(dataset), 'x', None, True)
+    lq, gt = dataset.cached[0]
+    model.net_g.eval()
+    with torch.no_grad():
+        expected = calculate_psnr(tensor2img([model.net_g(lq[None])[0, 1]]), tensor2img([gt[1]]), 0)
+    assert json.loads((tmp_path / 'metrics.json').read_text())['x']['a']['psnr'] == pytest.approx(expected)
+    assert [p.name for p in (tmp_path / 'visualization/x/a').iterdir()] == ['center_tiny.png']
+
+
+def test_flip_seq_averages_both_directions(tmp_path):
+    """TinyNet treats frames alone, so both directions agree and the average changes nothing."""
+    dataset = TinyTestClips({'name': 'x', 'folders': ['a']})
+    results = []
+    for flip in (False, True):
+        torch.manual_seed(1)
+        model = model_of('VideoSSMModel', tmp_path, **{'val:flip_seq': flip})
+        model.validation(loader_of(dataset), 'x', None, False)
+        results.append(json.loads((tmp_path / 'metrics.json').read_text())['x']['a']['psnr'])
+    assert results[0] == pytest.approx(results[1])
+
+
+def test_sizes_that_do_not_fit_name_the_clip(tmp_path):
+    dataset = TinyTestClips({'name': 'x', 'folders': ['clip7']})
+    dataset.cached[0] = (dataset.cached[0][0], dataset.cached[0][1][..., :-2])
+    with pytest.raises(validation.UserError, match=r'clip clip7: restored frame \(16, 16\), ground truth \(16, 14\)'):
+        model_of('VideoSSMModel', tmp_path).validation(loader_of(dataset), 'x', None, False)
+
+
+def test_frame_counts_that_do_not_fit_name_the_clip(tmp_path):
+    dataset = TinyTestClips({'name': 'x', 'folders': ['clip7']})
+    dataset.cached[0] = (dataset.cached[0][0], dataset.cached[0][1][:-1])
+    with pytest.raises(validation.UserError, match='clip clip7: 3 frames restored, but 2 of ground truth'):
+        model_of('VideoSSMModel', tmp_path).validation(loader_of(dataset), 'x', None, False)
+
+
+def test_infinite_psnr_is_json(tmp_path):
+    """Equal frames have an infinite PSNR; JSON has no infinity."""
+    validation._merge_json(tmp_path / 'metrics.json', 'x', {'a': {'psnr': math.inf, 'ssim': 1.0}})
+    assert json.loads((tmp_path / 'metrics.json').read_text()) == {'x': {'a': {'psnr': 'inf', 'ssim': 1.0}}}
