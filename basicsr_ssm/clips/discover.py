@@ -1,0 +1,102 @@
+"""From the paths that a user gives to single sources with names of their own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from basicsr_ssm.clips.dicom_source import is_dicom
+from basicsr_ssm.clips.folder_source import image_files, natural_key
+from basicsr_ssm.clips.frame_source import safe_name
+from basicsr_ssm.errors import UserError
+
+VIDEO_SUFFIXES = tuple(
+    f'.{suffix}'
+    for suffix in (
+        *('mp4', 'm4v', 'mov', '3gp', 'mkv', 'webm', 'avi', 'wmv', 'asf', 'flv', 'ogv', 'mxf', 'gif', 'y4m'),
+        *('mpg', 'mpeg', 'm2v', 'vob', 'ts', 'm2ts', 'mts'),
+    )
+)
+
+
+def find_sources(paths: Iterable[str | Path]) -> dict[str, Path]:
+    """name → path of every source, in a fixed order.
+
+    A file is a source; a folder with images is one source; any other folder is searched, recursively, for videos,
+    DICOM files and folders of images. Names are made of the file's or folder's name, with the names of the
+    folders above it in front where that is needed to tell two apart.
+
+    Raises:
+        UserError: a path does not exist, holds no source or cannot be one, or is given twice.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise UserError(f'{path}: no such file or folder')
+        here = [path] if path.is_file() else list(_search(path))
+        if not here:
+            raise UserError(f'{path}: holds neither videos nor DICOM files nor images')
+        found += here
+    twice = [p for p, n in Counter(p.resolve() for p in found).items() if n > 1]
+    if twice:
+        raise UserError(f'{twice[0]}: is given twice')
+    return _named(found)
+
+
+def _search(folder: Path):
+    try:
+        entries = sorted(folder.iterdir(), key=lambda p: natural_key(p.name))
+        images = image_files(folder)
+    except OSError as error:
+        raise UserError(f'{folder}: cannot be read ({error.strerror})') from error
+    entries = [p for p in entries if not p.name.startswith('.')]
+    films = [p for p in entries if p.is_file() and (p.suffix.lower() in VIDEO_SUFFIXES or _is_dicom(p))]
+    if images and films:
+        found = f'{images[0].name}, {films[0].name}'
+        raise UserError(f'{folder}: holds both images and videos ({found}): which of them are meant?')
+    if images:
+        yield folder
+        return
+    for entry in entries:
+        if entry.is_dir():
+            yield from _search(entry)
+        elif entry in films:
+            yield entry
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        return is_dicom(path)
+    except OSError:
+        return False
+
+
+def _named(paths: list[Path]) -> dict[str, Path]:
+    full = [p.resolve() for p in paths]
+    parts = [(*p.parent.parts[1:], p.name if p.is_dir() else p.stem) for p in full]
+    depth = [1] * len(parts)
+
+    def name(i: int) -> str:
+        return safe_name('_'.join(parts[i][-depth[i] :])[-100:])
+
+    while True:
+        names = [name(i) for i in range(len(parts))]
+        alike = [i for i, n in enumerate(names) if names.count(n) > 1 and depth[i] < len(parts[i])]
+        if not alike:
+            break
+        for i in alike:
+            depth[i] += 1
+    # What is still alike differs only in characters that names cannot hold, or in the suffix.
+    count: Counter[str] = Counter()
+    result: dict[str, Path] = {}
+    for i in sorted(range(len(parts)), key=lambda i: (names[i], str(full[i]))):
+        if names.count(names[i]) > 1:
+            depth[i] = 1
+            count[names[i]] += 1
+            result[f'{names[i][:90]}_{count[names[i]]}'] = paths[i]
+        else:
+            result[names[i]] = paths[i]
+    if len(result) < len(paths):
+        raise UserError('the names of the sources are too much alike; rename some of them')
+    return result

@@ -1,0 +1,295 @@
+"""Sources in, data set out: probe, cut, assemble, publish; each step can be interrupted and taken up again."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from basicsr_ssm.clips.assemble import assemble, publish
+from basicsr_ssm.clips.cut import Crew, Cutting, cut_source
+from basicsr_ssm.clips.folder_source import image_files
+from basicsr_ssm.clips.imresize import SCALES
+from basicsr_ssm.clips.sources import FrameSource, open_source
+from basicsr_ssm.clips.splits import SplitRule
+from basicsr_ssm.clips.writing import WriteError, sha256_of, write_json, writing
+from basicsr_ssm.errors import UserError
+from basicsr_ssm.version import __version__
+
+FORMS = ('lmdb', 'png')
+WORK = '.partial'
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what the data set holds.
+
+    Attributes:
+        cutting: length, stride, number and scales of the clips.
+        split: which sources go where.
+        form: 'lmdb' or 'png'.
+    """
+
+    cutting: Cutting
+    split: SplitRule = field(default_factory=SplitRule)
+    form: str = 'lmdb'
+
+    def __post_init__(self):
+        cutting = self.cutting
+        if cutting.clip_length < 1 or cutting.stride < 1 or (cutting.max_clips or 1) < 1:
+            raise UserError('clip length, stride and the most clips of a source must be at least 1')
+        if not cutting.scales or set(cutting.scales) - set(SCALES) or len(set(cutting.scales)) < len(cutting.scales):
+            raise UserError(f'scales must be different ones of {", ".join(map(str, SCALES))}')
+        if self.form not in FORMS:
+            raise UserError(f'format {self.form} is not one of {", ".join(FORMS)}')
+
+    def settings(self) -> dict:
+        """For the manifest, and for telling whether an output was begun with the same settings."""
+        cutting, split = self.cutting, self.split
+        return {
+            'package_version': __version__,
+            'clip_length': cutting.clip_length,
+            'stride': cutting.stride,
+            'max_clips': cutting.max_clips,
+            'scales': list(cutting.scales),
+            'format': self.form,
+            'split': {k: list(v) for k, v in split.lists.items()} if split.lists else split.shares,
+            'seed': split.seed,
+        }
+
+
+def prepare(
+    sources: dict[str, Path],
+    output: str | Path,
+    recipe: Recipe,
+    *,
+    workers: int | None = None,
+    strict: bool = False,
+    progress: bool | None = None,
+) -> dict:
+    """Make the data set `output` from `sources` (name → path, as find_sources gives them).
+
+    Killed at any point and called again with the same arguments, it ends in the same bytes; called again after it has
+    finished, it does nothing. Until then everything is in `output`/.partial.
+
+    Args:
+        workers: threads that filter and compress; None for one a core.
+        strict: a source that cannot be used is an error instead of an entry under 'skipped'.
+        progress: show bars on stderr; None for when that is a terminal.
+
+    Returns:
+        The manifest, as written to `output`/manifest.json.
+
+    Raises:
+        UserError: settings that differ from those that `output` was begun with, too few sources, an output that
+            cannot be written, or, with `strict`, the first unusable source.
+    """
+    output = Path(output)
+    recipe.split.check_names(list(sources))
+    workers = workers or (len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())
+    done = _existing(output)
+    digests = _digests(sources, workers)
+    identity = {'settings': recipe.settings(), 'sources': digests}
+    if done is not None:
+        begun = {'settings': done['settings'], 'sources': {s['name']: s['sha256'] for s in done['sources']}}
+        begun['sources'] |= {s['name']: s['sha256'] for s in done['skipped']}
+        _same(begun, identity, output)
+        shutil.rmtree(output / WORK, ignore_errors=True)
+        return done
+    work = output / WORK
+    with _locked(work):
+        if (work / 'begun.json').exists():
+            _same(json.loads((work / 'begun.json').read_bytes()), identity, output)
+        else:
+            write_json(work / 'begun.json', identity)
+        if not (work / 'manifest.json').exists():
+            if not (work / 'cut.json').exists():
+                report = _cut_all(sources, digests, work, recipe, workers, strict, progress)
+                os.sync()  # from here on clips are only moved, and no longer checked
+                write_json(work / 'cut.json', report)
+            report = json.loads((work / 'cut.json').read_bytes())
+            write_json(work / 'manifest.json', _assemble_all(report, work, recipe, progress))
+        manifest = json.loads((work / 'manifest.json').read_bytes())
+        publish(work, output, {clip['split'] for clip in manifest['clips']})
+    return manifest
+
+
+def _existing(output: Path) -> dict | None:
+    """The manifest of a finished data set; UserError when there is something else at `output`."""
+    try:
+        if (output / 'manifest.json').exists():
+            manifest = json.loads((output / 'manifest.json').read_bytes())
+            if {'settings', 'sources', 'skipped', 'clips'} <= set(manifest):
+                return manifest
+        elif not output.exists() or (output / WORK).exists() or not any(output.iterdir()):
+            return None
+    except (ValueError, TypeError):
+        pass
+    except OSError as error:
+        raise UserError(f'{output}: cannot be read ({error.strerror})') from error
+    raise UserError(f'{output}: holds something that is not a prepared data set; choose another --output')
+
+
+def _same(begun: dict, now: dict, output: Path) -> None:
+    old, new = begun['settings'], now['settings']
+    changes = [f'{k}: {old.get(k)}, now {new.get(k)}' for k in {**old, **new} if old.get(k) != new.get(k)]
+    old, new = begun['sources'], now['sources']
+    changes += [f'source {k} is new' for k in new if k not in old]
+    changes += [f'source {k} is gone' for k in old if k not in new]
+    changes += [f'source {k} has changed' for k in new if k in old and new[k] != old[k]]
+    if changes:
+        more = f' and {len(changes) - 5} more' if len(changes) > 5 else ''
+        raise UserError(
+            f'{output}: holds a data set, finished or begun, with other settings ({"; ".join(changes[:5])}{more}); '
+            f'choose another --output or delete it'
+        )
+
+
+@contextmanager
+def _locked(work: Path) -> Iterator[None]:
+    with writing(work):
+        work.mkdir(parents=True, exist_ok=True)
+        file = (work / 'lock').open('w')
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f'{work.parent}: another run is preparing this data set') from error
+        yield
+
+
+def _digests(sources: dict[str, Path], workers: int) -> dict[str, str]:
+    def digest(path: Path) -> str:
+        try:
+            return sha256_of(image_files(path) if path.is_dir() else [path])
+        except OSError as error:
+            raise UserError(f'{error.filename or path}: cannot be read ({error.strerror})') from error
+
+    with ThreadPoolExecutor(workers) as pool:
+        return dict(zip(sources, pool.map(digest, sources.values()), strict=True))
+
+
+def _cut_all(
+    sources: dict[str, Path], digests: dict[str, str], work: Path, recipe: Recipe, workers: int, strict: bool, progress
+) -> dict:
+    skipped: dict[str, str] = {}
+
+    def skip(name: str, reason: str) -> None:
+        if strict:
+            raise UserError(f'{reason} (--strict)')
+        skipped[name] = reason
+        tqdm.write(f'skipped: {reason}', file=sys.stderr)
+
+    opened = _probe(sources, digests, recipe, workers, skip)
+    if not opened:
+        raise UserError(f'none of the {len(sources)} sources can be used: {"; ".join(skipped.values())}')
+    recipe.split.assign(list(opened))  # too few sources: say so before the work, not after
+    counts = [recipe.cutting.frames_needed(source.frame_count) for source in opened.values()]
+    bar = tqdm(total=None if None in counts else sum(counts), desc='cut', unit='frame', disable=_hidden(progress))
+    results: dict[str, dict] = {}
+    with bar, ThreadPoolExecutor(workers) as encoders, ThreadPoolExecutor(workers) as readers:
+        crew = Crew(encoders, 3 * workers)
+        futures = {}
+        try:
+            for name, source in opened.items():
+                args = (source, name, work / 'sources' / name, recipe.cutting, crew, bar.update)
+                futures[readers.submit(cut_source, *args)] = name
+            pending = set(futures)
+            while pending:
+                finished, pending = wait(pending, return_when=FIRST_EXCEPTION)
+                for future in sorted(finished, key=lambda f: futures[f]):
+                    try:
+                        results[futures[future]] = future.result()
+                    except WriteError:
+                        raise
+                    except UserError as error:
+                        skip(futures[future], str(error))
+        except BaseException:
+            crew.stopping.set()
+            for pool in (readers, encoders):
+                pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    described = {
+        name: {
+            'name': name,
+            'path': str(sources[name]),
+            'sha256': digests[name],
+            'fps': str(opened[name].fps) if opened[name].fps else None,
+            'size': list(opened[name].size),
+            **results[name],
+        }
+        for name in sorted(results)
+    }
+    skips = [
+        {'name': name, 'path': str(sources[name]), 'sha256': digests[name], 'reason': skipped[name]}
+        for name in sorted(skipped)
+    ]
+    return {'sources': described, 'skipped': skips}
+
+
+def _probe(sources, digests, recipe: Recipe, workers: int, skip) -> dict[str, FrameSource]:
+    """Open every source; leave out what cannot be opened, is too small, or is a copy of another."""
+    with ThreadPoolExecutor(workers) as pool:
+        futures = {name: pool.submit(open_source, path) for name, path in sources.items()}
+    opened: dict[str, FrameSource] = {}
+    first: dict[str, str] = {}
+    for name, future in futures.items():
+        try:
+            source = future.result()
+        except UserError as error:
+            skip(name, str(error))
+            continue
+        h, w = source.size
+        twin = first.setdefault(digests[name], name)
+        if min(h, w) < recipe.cutting.multiple:
+            skip(name, f'{source.path}: {w}x{h} is too small for the scales {recipe.cutting.scales}')
+        elif twin != name:  # in two splits it would leak
+            skip(name, f'{source.path}: has the same content as {sources[twin]}')
+        else:
+            opened[name] = source
+    return opened
+
+
+def _assemble_all(report: dict, work: Path, recipe: Recipe, progress: bool | None) -> dict:
+    sources = report['sources']
+    usable = [name for name, source in sources.items() if source['clips']]
+    if not usable:
+        raise UserError(f'no source is long enough for a clip of {recipe.cutting.clip_length} frames')
+    splits = recipe.split.assign(usable)
+    for split, names in splits.items():
+        if not names:
+            raise UserError(f'the {split} split is left without a clip: all of its sources were skipped or too short')
+    split_of = {name: split for split, names in splits.items() for name in names}
+    kinds = len(recipe.cutting.kinds)
+    total = sum(s['frames'] if recipe.form == 'lmdb' else 1 for n in usable for s in sources[n]['clips'].values())
+    listed = []
+    with tqdm(total=total * kinds, desc=f'write {recipe.form}', disable=_hidden(progress)) as bar:
+        for split, names in splits.items():
+            clips = {clip: note for name in names for clip, note in sources[name]['clips'].items()}
+            clips = dict(sorted(clips.items()))
+            folders = {clip: work / 'sources' / name / clip for name in names for clip in sources[name]['clips']}
+            assemble(split, clips, folders, work / split, recipe.cutting, recipe.form, bar.update)
+            for clip, note in clips.items():
+                listed.append({'name': clip, 'source': folders[clip].parent.name, 'split': split, **note})
+    return {
+        'settings': recipe.settings(),
+        'sources': [
+            {**{k: v for k, v in source.items() if k != 'clips'}, 'split': split_of.get(name)}
+            for name, source in sources.items()
+        ],
+        'skipped': report['skipped'],
+        'clips': listed,
+    }
+
+
+def _hidden(progress: bool | None) -> bool | None:
+    return None if progress is None else not progress

@@ -1,0 +1,22 @@
+"""`basicsr-ssm prepare <kind> …`: make a data set of clips."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+HELP = 'cut videos, DICOM cines or image folders into clips for training and testing'
+
+# Kind of data set → the module that knows its layout. Each has HELP, add_arguments(parser) and run(args) -> int.
+KINDS = {'custom': 'basicsr_ssm.clips.custom'}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest='kind', required=True, metavar='KIND')
+    for name, module in KINDS.items():
+        kind = import_module(module)
+        kind.add_arguments(kinds.add_parser(name, help=kind.HELP, description=kind.HELP))
+
+
+def run(args: argparse.Namespace) -> int:
+    return import_module(KINDS[args.kind]).run(args)

@@ -1,0 +1,60 @@
+"""Files that are either complete or not there, and errors of the disk in words."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from basicsr_ssm.errors import UserError
+
+
+class WriteError(UserError):
+    """The output cannot be written: no space, no permission, a read-only or broken disk."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the operating system's errors into WriteError with `path` and what to do."""
+    try:
+        yield
+    except OSError as error:
+        hints = {
+            errno.ENOSPC: 'the disk is full; what is finished is kept: make room and run the same command again',
+            errno.EDQUOT: 'the disk quota is used up; what is finished is kept: make room and run it again',
+            errno.EROFS: 'the file system is read-only',
+            errno.EACCES: 'permission denied',
+            errno.EPERM: 'permission denied',
+        }
+        reason = hints.get(error.errno, error.strerror or str(error))
+        raise WriteError(f'{error.filename or path}: cannot write ({reason})') from error
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write under another name, flush to the disk, then rename: `path` is the old file or the whole new one."""
+    temporary = path.with_name(f'{path.name}.tmp')
+    with writing(path):
+        with temporary.open('wb') as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
+
+def write_json(path: Path, value: object) -> None:
+    """write_file of indented JSON with a final newline; the same value gives the same bytes."""
+    write_file(path, (json.dumps(value, indent=1, ensure_ascii=False) + '\n').encode())
+
+
+def sha256_of(files: Iterable[Path]) -> str:
+    """SHA-256, in hex, of the files' contents one after the other (`cat … | sha256sum`)."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open('rb') as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
