@@ -1,0 +1,52 @@
+"""Two processes on the CPU, through gloo."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import tiny_training
+import torch
+
+import basicsr_ssm
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return str(s.getsockname()[1])
+
+
+def test_two_processes_equal_one_with_both_batches(run, tmp_path):
+    """The flow network is freed on the way without find_unused_parameters; both processes validate."""
+    changes = {'network_g': {'type': 'TinyNet', 'dropout': 0}, 'datasets:train:clips': 8, 'train:fix_flow': 3}
+    clips = {'name': 'three', 'type': 'TinyTestClips', 'folders': ['a', 'b', 'c']}
+    changes.update({'datasets:val': clips, 'train:accumulate': 1, 'datasets:train:batch_size_per_gpu': 2})
+    alone = run('alone', **changes)
+
+    folder = tmp_path / 'together'
+    folder.mkdir()
+    changes['datasets:train:batch_size_per_gpu'] = 1
+    option_file = tiny_training.write_options(folder, **changes)
+    port = free_port()
+    processes = []
+    for rank in ('0', '1'):
+        environment = {**os.environ, 'RANK': rank, 'LOCAL_RANK': rank, 'WORLD_SIZE': '2', 'OMP_NUM_THREADS': '1'}
+        environment.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+        environment['PYTHONPATH'] = str(Path(basicsr_ssm.__file__).parents[1])
+        command = [sys.executable, tiny_training.__file__, 'train', '-opt', option_file, '--launcher', 'pytorch']
+        processes.append(subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True))
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+
+    together = folder / 'experiments/tiny'
+    nets = [torch.load(e / 'models/net_g_latest.pth', weights_only=True) for e in (alone, together)]
+    for key in ('params', 'params_ema'):
+        for name, value in nets[0][key].items():
+            torch.testing.assert_close(nets[1][key][name], value, rtol=0, atol=1e-6)
+    assert len(torch.load(together / 'training_states/9.state', weights_only=True)['random_states']) == 2
+    metrics = [(e / 'metrics.json').read_text() for e in (alone, together)]
+    assert '"c"' in metrics[1]
+    assert metrics[0].count('psnr') == metrics[1].count('psnr') == 4
