@@ -18,11 +18,13 @@ class _OptionLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             if key_node.tag == 'tag:yaml.org,2002:merge':
                 continue
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f'option {key} is written twice, first in line {seen[key] + 1}', key_node.start_mark
-                )
+            key, problem = key_node.value, None
+            if not isinstance(key_node, yaml.ScalarNode):
+                problem = 'the name of an option is one word'
+            elif key in seen:
+                problem = f'option {key} is written twice, first in line {seen[key] + 1}'
+            if problem:
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             seen[key] = key_node.start_mark.line
         return super().construct_mapping(node, deep)
 

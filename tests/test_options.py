@@ -1,0 +1,307 @@
+import argparse
+import copy
+
+import pytest
+import torch
+import yaml
+from tiny_training import OPTIONS, write_options
+
+from basicsr_ssm.options import (
+    OptionError,
+    apply_overrides,
+    check_options,
+    known_keys,
+    parse_options,
+    read_options,
+)
+
+
+def write(tmp_path, text):
+    path = tmp_path / 'file.yml'
+    path.write_text(text)
+    return path
+
+
+# ---------------------------------------------------------------- reading
+
+
+def test_numbers_are_numbers(tmp_path):
+    text = 'a: 2e-4\nb: !!float 1e-7\nc: 5E3\nd: 0.5\ne: 12\nf: 1e400x\ng: -3e+2\n'
+    assert read_options(write(tmp_path, text)) == dict(a=2e-4, b=1e-7, c=5000.0, d=0.5, e=12, f='1e400x', g=-300.0)
+
+
+def test_order_is_kept(tmp_path):
+    assert list(read_options(write(tmp_path, 'z: 1\na: 2\nm: 3\n'))) == ['z', 'a', 'm']
+
+
+def test_python_tags_run_nothing(tmp_path):
+    trace = tmp_path / 'trace'
+    path = write(tmp_path, f'name: x\nbad: !!python/object/apply:os.mkdir ["{trace}"]\n')
+    with pytest.raises(OptionError, match=r'file.yml, line 2: tag !!python/object/apply:os.mkdir is not allowed'):
+        read_options(path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('a: 1\nb: 2\na: 3\n', 'line 3: option a is written twice, first in line 1'),
+        ('s:\n  a: 1\n  a: 3\n', 'line 3: option a is written twice, first in line 2'),
+        ('a: [1, 2\nb: 3\n', 'line 2'),
+        ('', 'a mapping of options, this is empty'),
+        ('- 1\n', 'a mapping of options, this is a list'),
+        ('a: !!float abc\n', 'abc'),
+        ('a: !mytag 3\n', 'tag !!!mytag is not allowed'),
+        ('? [a, b]\n: 3\n', 'line 1'),
+    ],
+)
+def test_broken_files_are_named_with_the_line(text, message, tmp_path):
+    with pytest.raises(OptionError, match='file.yml.*' + message):
+        read_options(write(tmp_path, text))
+
+
+def test_merge_keys_may_be_overridden(tmp_path):
+    text = 'one: &one {a: 1, b: 2}\ntwo:\n  <<: *one\n  b: 3\n'
+    assert read_options(write(tmp_path, text))['two'] == {'a': 1, 'b': 3}
+
+
+def test_missing_file():
+    with pytest.raises(OptionError, match='cannot read option file nowhere.yml'):
+        read_options('nowhere.yml')
+
+
+# ---------------------------------------------------------------- --force_yml
+
+
+def overridden(*entries, **opt):
+    opt = opt or {'train': {'lr': 1, 'losses': [{'w': 1}, {'w': 2}]}, 'name': 'x'}
+    apply_overrides(opt, entries)
+    return opt
+
+
+def test_overrides_are_read_like_the_file():
+    opt = overridden('train:lr=2e-4', 'name=a=b', 'train:losses:1:w=!!float 3')
+    assert opt == {'train': {'lr': 2e-4, 'losses': [{'w': 1}, {'w': 3.0}]}, 'name': 'a=b'}
+    assert [overridden(f'name={text}')['name'] for text in ('None', '~', 'true', '[1, 2]')] == [
+        None,
+        None,
+        True,
+        [1, 2],
+    ]
+
+
+@pytest.mark.parametrize(
+    'entry, message',
+    [
+        ('train:lrr=1', 'no option lrr to change; did you mean lr?'),
+        ('trian:lr=1', 'no option trian to change; did you mean train?'),
+        ('train:lr', 'expected KEY:KEY=VALUE'),
+        ('name:x=1', 'name has no options inside'),
+        ('train:losses:7:w=1', '7 is no number of the 2 items'),
+        ('name=!!python/object/apply:os.getcwd []', 'is not allowed'),
+        ("name=__import__('os').abort()", None),
+    ],
+)
+def test_bad_overrides(entry, message):
+    if message is None:
+        assert overridden(entry)['name'] == "__import__('os').abort()"  # text, not code
+        return
+    with pytest.raises(OptionError, match='--force_yml.*' + message.replace('[', r'\[')):
+        overridden(entry)
+
+
+def test_overrides_may_add_what_is_known():
+    opt = copy.deepcopy(OPTIONS)
+    entries = ['train:grad_clip=0.5', 'network_g:width=8', 'train:optim_g:eps=1e-9', 'val:use_ema=false']
+    entries += ['path:pretrain_network_g=x.pth', 'datasets:val:pin_memory=true', 'train:scheduler:last_epoch=-1']
+    apply_overrides(opt, [*entries, 'logger:use_tb_logger=true', 'dist_params={port: 1}'], known_keys)
+    assert opt['train']['grad_clip'] == 0.5 and opt['network_g']['width'] == 8
+    assert opt['val']['use_ema'] is False and opt['dist_params'] == {'port': 1}
+    with pytest.raises(OptionError, match='no option grad_clipp to change; did you mean grad_clip'):
+        apply_overrides(opt, ['train:grad_clipp=0.5'], known_keys)
+
+
+# ---------------------------------------------------------------- checking
+
+
+def problems_of(is_train=True, **changes):
+    opt = copy.deepcopy(OPTIONS)
+    for path, value in changes.items():
+        *sections, key = path.split(':')
+        where = opt
+        for section in sections:
+            where = where[section]
+        where[key] = value
+        if value == 'REMOVED':
+            del where[key]
+    try:
+        check_options(opt, is_train)
+    except OptionError as error:
+        return str(error).splitlines()[1:]
+    return []
+
+
+def test_good_options():
+    assert problems_of() == []
+    assert problems_of(**{'train:extra_losses': [{'type': 'L1Loss', 'loss_weight': 0.1}], 'train:amp': 'bf16'}) == []
+
+
+REDS = {'name': 'REDS', 'type': 'REDSRecurrentDataset', 'batch_size_per_gpu': 1, 'num_worker_per_gpu': 1}
+
+
+@pytest.mark.parametrize(
+    'path, value, message',
+    [
+        ('nmae', 1, 'nmae: no such option; did you mean name?'),
+        ('train:optim_g:learning_rate', 1, 'train.optim_g.learning_rate: no such option; known:'),
+        ('train:optim_g:weigth_decay', 1, 'train.optim_g.weigth_decay: no such option; did you mean weight_decay?'),
+        ('train:optim_g:type', 'adam', 'train.optim_g.type: no optimizer adam; did you mean Adam?'),
+        ('train:scheduler:period', [1], 'train.scheduler.period: no such option; did you mean periods?'),
+        ('train:scheduler:type', 'CosineRestart', 'did you mean CosineAnnealingRestartLR?'),
+        ('train:scheduler:periods', [5], 'train.scheduler.periods: 5 iterations in all, but train.total_iter is 10'),
+        ('train:scheduler:restart_weights', [1, 1], 'needs one weight for each of periods'),
+        ('train:ema_decy', 1, 'train.ema_decy: no such option; did you mean ema_decay?'),
+        ('train:pixel_opt:typ', 1, 'train.pixel_opt.typ: no such option; did you mean type?'),
+        ('train:pixel_opt:type', 'CharbonierLoss', 'no loss CharbonierLoss; did you mean CharbonnierLoss?'),
+        ('train:extra_losses', [{'type': 'L1Los'}], 'train.extra_losses.0.type: no loss L1Los; did you mean L1Loss?'),
+        ('train:extra_losses', {'type': 'L1Loss'}, 'train.extra_losses: expected a list of sections'),
+        ('train:total_iter', '10k', "train.total_iter: expected a whole number, got '10k'"),
+        ('train:total_iter', 'REMOVED', 'train.total_iter: missing'),
+        ('train:amp', 'float16', 'train.amp: expected bf16 or fp16'),
+        ('network_g:type', 'TinyNett', 'network_g.type: no arch TinyNett; did you mean TinyNet?'),
+        ('network_g:widht', 8, 'network_g.widht: no such option; did you mean width?'),
+        ('network_g:width', 'eight', "network_g.width: expected a whole number, got 'eight'"),
+        ('network_g:scale', 4, 'network_g.scale: the network has 4, the option file says scale: 2'),
+        ('model_type', 'VideoSsmModel', 'model_type: no model VideoSsmModel; did you mean VideoSSMModel?'),
+        ('datasets:train:batchsize', 1, None),  # TinyClips is not ours to know
+        ('datasets:train:type', 'MedicalClipsDataset', 'did you mean MedicalClipDataset?'),
+        ('datasets:train:type', 'HKRecurrentDataset', 'no dataset HKRecurrentDataset; write MedicalClipDataset'),
+        ('datasets:train:type', 'MedicalClipDataset', 'datasets.train.clips: no such option'),
+        ('datasets:train', {**REDS, 'gtsize': 64}, 'datasets.train.gtsize: no such option; did you mean gt_size?'),
+        ('datasets:train:batch_size_per_gpu', 'REMOVED', 'datasets.train.batch_size_per_gpu: missing'),
+        ('datasets:test_1', {}, 'datasets.test_1: a training run has data sets train and val'),
+        ('val:metrics', {'p': {'type': 'calculate_pnsr'}}, 'no metric calculate_pnsr; did you mean calculate_psnr?'),
+        ('val:metrics:psnr:crop_boder', 0, 'val.metrics.psnr.crop_boder: no such option; did you mean crop_border?'),
+        ('val:metrics:psnr:crop_border', 'REMOVED', 'val.metrics.psnr.crop_border: missing'),
+        ('val:val_frequency', 5, 'val.val_frequency: no such option; did you mean val_freq?'),
+        ('path:pretrain_network_d', 'x', 'path.pretrain_network_d: no such option; did you mean pretrain_network_g?'),
+        ('logger:print_freq', 0, 'logger.print_freq: expected a whole number above 0'),
+        ('use_static_graph', True, 'use_static_graph: remove it'),
+        ('logger:checkpoint_save_start_iter', 1, 'logger.checkpoint_save_start_iter: remove it'),
+        ('name', 'a/b', 'name: '),
+    ],
+)
+def test_mistakes_are_named(path, value, message):
+    problems = problems_of(**{path: value})
+    if message is None:
+        assert problems == []
+    else:
+        assert any(message in problem for problem in problems), problems
+
+
+def test_all_mistakes_at_once_for_the_authors_option_file():
+    train = {
+        'name': 'HK',
+        'type': 'HKRecurrentDataset',
+        'dataroot_gt': './hyperkvasir_train/GT',
+        'dataroot_lq': './hyperkvasir_train/BIx4',
+        'meta_info_file': 'meta.txt',
+        'val_partition': 'REDS4',
+        'test_mode': False,
+        'use_shuffle': True,
+        'io_backend': {'type': 'disk'},
+        'num_worker_per_gpu': 1,
+        'batch_size_per_gpu': 1,
+    }
+    problems = problems_of(**{'datasets:train': train})
+    for key in ('type: no dataset', 'val_partition: remove it', 'test_mode: remove it', 'use_shuffle: remove it'):
+        assert sum(f'datasets.train.{key}' in problem for problem in problems) == 1
+    assert len(problems) == 4
+
+
+def test_options_of_ours_with_another_model():
+    problems = problems_of(model_type='VideoRecurrentModel', **{'train:accumulate': 2, 'val:use_ema': True})
+    assert any('train.accumulate: only model_type VideoSSMModel has it' in p for p in problems)
+    assert any('val.use_ema: no such option' in p for p in problems)
+
+
+def test_whole_floats_become_whole_numbers():
+    opt = copy.deepcopy(OPTIONS)
+    opt['val']['val_freq'] = 5e3
+    check_options(opt, is_train=True)
+    assert isinstance(opt['val']['val_freq'], int)
+
+
+def test_networks_of_ours_check_their_values():
+    small = {'type': 'MedVSR', 'mid_channels': 33, 'scale': 2}
+    assert any('network_g: MedVSR: mid_channels=33' in p for p in problems_of(network_g=small))
+    assert problems_of(network_g={**small, 'mid_channels': 32}) == []
+
+
+# ---------------------------------------------------------------- what BasicSR gets
+
+
+def parsed(tmp_path, is_train=True, debug=False, force_yml=(), **changes):
+    args = argparse.Namespace(
+        opt=write_options(tmp_path, **changes),
+        launcher='none',
+        auto_resume=False,
+        debug=debug,
+        force_yml=list(force_yml),
+    )
+    return parse_options(args, str(tmp_path), is_train)
+
+
+def test_folders_are_under_the_current_one(tmp_path):
+    path = parsed(tmp_path)['path']
+    assert path['experiments_root'] == path['log'] == f'{tmp_path}/experiments/tiny'
+    assert path['models'] == f'{tmp_path}/experiments/tiny/models'
+    assert path['training_states'] == f'{tmp_path}/experiments/tiny/training_states'
+
+
+def test_folders_are_those_of_the_option_file(tmp_path):
+    roots = {'path:experiments_root': '/somewhere/run', 'path:results_root': 'relative'}
+    path = parsed(tmp_path, **roots)['path']
+    assert path['models'] == '/somewhere/run/models' and 'results_root' not in path
+    test_set = {'test': {'name': 'x', 'type': 'TinyTestClips', 'folders': []}}
+    path = parsed(tmp_path, is_train=False, **roots, datasets=test_set, train=None)['path']
+    assert path['visualization'] == f'{tmp_path}/relative/visualization' and 'experiments_root' not in path
+    assert parsed(tmp_path, debug=True, **roots)['path']['models'] == '/somewhere/debug_run/models'
+
+
+def test_home_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', '/home/someone')
+    opt = parsed(tmp_path, **{'datasets:train:dataroot_gt': '~/gt', 'path:pretrain_network_g': '~/net.pth'})
+    assert opt['datasets']['train']['dataroot_gt'] == '/home/someone/gt'
+    assert opt['path']['pretrain_network_g'] == '/home/someone/net.pth'
+
+
+def test_debug(tmp_path):
+    opt = parsed(tmp_path, debug=True)
+    assert opt['name'] == 'debug_tiny'
+    assert (opt['val']['val_freq'], opt['logger']['print_freq'], opt['logger']['save_checkpoint_freq']) == (8, 1, 8)
+
+
+def test_num_gpu_without_cuda(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
+    with pytest.warns(UserWarning, match='num_gpu: auto finds no CUDA device'):
+        assert parsed(tmp_path, num_gpu='auto')['num_gpu'] == 0
+    with pytest.raises(OptionError, match='num_gpu: 2 wanted, torch sees 0'):
+        parsed(tmp_path, num_gpu=2)
+    with pytest.raises(OptionError, match="num_gpu: expected auto or a number of GPUs, got 'all'"):
+        parsed(tmp_path, num_gpu='all')
+
+
+def test_same_as_basicsrs(tmp_path, monkeypatch):
+    """On a file that both can read, BasicSR's parse_options gives the same and no more."""
+    from basicsr.utils.options import parse_options as theirs
+
+    path = write_options(tmp_path, **{'val:save_img': True, 'val:suffix': 'x', 'logger:use_tb_logger': False})
+    monkeypatch.setattr('sys.argv', ['train', '-opt', path])
+    expected, _ = theirs(str(tmp_path), is_train=True)
+    ours = parsed(tmp_path, **{'val:save_img': True, 'val:suffix': 'x', 'logger:use_tb_logger': False})
+    assert yaml.safe_load(yaml.safe_dump(ours)) == yaml.safe_load(yaml.safe_dump(_plain(expected)))
+
+
+def _plain(value):
+    return {k: _plain(v) for k, v in value.items()} if isinstance(value, dict) else value
