@@ -45,6 +45,18 @@ class TinyNet(nn.Module):
         return out.unflatten(0, lq.shape[:2])
 
 
+@ARCH_REGISTRY.register()
+class MiddleFrame(nn.Module):
+    """(n, t, 3, h, w) → its frame in the middle, (n, 3, h, w): what a perfect sliding-window model does at scale 1."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def forward(self, lq):
+        return lq[:, lq.size(1) // 2]
+
+
 def made_up_clip(seed):
     gt = torch.rand(N_FRAMES, 3, 2 * LQ_SIZE, 2 * LQ_SIZE, generator=torch.Generator().manual_seed(seed))
     return F.avg_pool2d(gt, 2), gt

@@ -1,0 +1,79 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_training import write_options
+
+import basicsr_ssm
+from basicsr_ssm import cli
+from basicsr_ssm.errors import UserError
+
+PACKAGE = Path(basicsr_ssm.__file__).parent
+
+
+class Command:
+    HELP = 'for tests'
+
+    @staticmethod
+    def add_arguments(parser):
+        parser.add_argument('--what', default='nothing')
+
+    @staticmethod
+    def run(args):
+        if args.what == 'mistake':
+            raise UserError('mend this')
+        if args.what == 'interrupt':
+            raise KeyboardInterrupt
+        return 7
+
+
+@pytest.fixture
+def command(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'command_for_tests', Command)
+    monkeypatch.setattr(cli, 'COMMANDS', {'try': 'command_for_tests', 'other': 'not_there_at_all'})
+
+
+def test_status_is_the_commands(command):
+    assert cli.main(['try']) == 7
+
+
+def test_mistakes_are_told_without_traceback(command, capsys):
+    assert cli.main(['try', '--what', 'mistake']) == 2
+    assert capsys.readouterr().err == 'error: mend this\n'
+
+
+def test_ctrl_c(command):
+    assert cli.main(['try', '--what', 'interrupt']) == 130
+
+
+@pytest.mark.parametrize('name', ['train', 'test'])
+def test_help(name, capsys):
+    with pytest.raises(SystemExit) as done:
+        cli.main([name, '-h'])
+    assert done.value.code == 0
+    assert '--force_yml' in capsys.readouterr().out
+
+
+def test_unknown_command(capsys):
+    with pytest.raises(SystemExit) as done:
+        cli.main(['trian'])
+    assert done.value.code == 2
+    assert 'train' in capsys.readouterr().err
+
+
+def test_train_file_runs_from_anywhere(tmp_path):
+    """As BasicSR's plugins are run: python path/to/train.py, not installed, from a folder of one's own."""
+    option_file = write_options(tmp_path, trian={})
+    command = [sys.executable, str(PACKAGE / 'train.py'), '-opt', option_file]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert 'trian: no such option; did you mean train?' in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def test_forced_options_reach_the_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ['train', '-opt', write_options(tmp_path), '--force_yml', 'datasets:train:clips=1']
+    assert cli.main(arguments) == 2
+    assert 'an epoch of clips has 1 × 1' in capsys.readouterr().err
