@@ -59,6 +59,10 @@ class VideoSource(FrameSource):
             raise DamagedSourceError(self.path, None, reason) from error
         except (av.error.FFmpegError, OSError) as error:
             raise UserError(f'{self.path}: cannot be opened as video ({error.strerror})') from error
+        # FFmpeg would also play a text file as terminal output, and single images.
+        if container.format.name in ('tty', 'image2') or container.format.name.endswith('_pipe'):
+            container.close()
+            raise UserError(f'{self.path}: is not a video (for images, give the folder that holds them)')
         if not container.streams.video:
             container.close()
             raise UserError(f'{self.path}: holds no video stream')

@@ -1,0 +1,244 @@
+"""Every kind of input that is read, and every kind of damage that must be noticed."""
+
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from basicsr_ssm.clips.sources import DamagedSourceError, open_source
+from basicsr_ssm.errors import UserError
+
+
+def read(path):
+    source = open_source(path)
+    frames = list(source.frames())
+    for frame in frames:
+        assert frame.dtype == np.uint8 and frame.flags.c_contiguous and frame.shape == (*source.size, 3)
+    return source, frames
+
+
+def close(frames, expected, level):
+    assert len(frames) == len(expected)
+    return np.abs(np.stack(frames).astype(float) - np.stack(expected)).mean() < level
+
+
+def test_video(tmp_path, moving_frames, write_video):
+    frames = moving_frames()
+    source, got = read(write_video(tmp_path / 'a b.mp4', frames))
+    assert (source.name, source.fps, source.size, source.frame_count) == ('a_b', 25, (48, 64), 12)
+    assert not source.has_audio
+    assert close(got, frames, 1)
+    assert len(list(source.frames())) == 12  # again from the start
+
+
+@pytest.mark.parametrize(
+    'codec, pix_fmt, suffix',
+    [
+        ('libx264', 'yuv420p', '.mkv'),
+        ('libx264', 'yuv420p10le', '.mp4'),
+        ('libx264', 'gray', '.mp4'),
+        ('libx264', 'yuvj420p', '.mp4'),
+        ('mpeg4', 'yuv420p', '.avi'),
+        ('mpeg2video', 'yuv420p', '.mpg'),
+        ('ffv1', 'yuv420p16le', '.mkv'),
+    ],
+)
+def test_pixel_formats_and_containers(tmp_path, moving_frames, write_video, codec, pix_fmt, suffix):
+    frames = moving_frames()
+    options = {'qp': '0'} if codec == 'libx264' else {'qscale': '1'}
+    _, got = read(write_video(tmp_path / f'v{suffix}', frames, codec, pix_fmt, options))
+    if pix_fmt == 'gray':
+        frames = [cv2.cvtColor(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) for f in frames]
+        assert all((f[..., :1] == f).all() for f in got)
+    assert close(got, frames, 9)
+    if pix_fmt.startswith('yuv4'):  # no drift in brightness, which swscale's shortcuts have
+        assert abs(np.mean(got) - np.mean(frames)) < 0.3
+
+
+def test_odd_size(tmp_path, moving_frames, write_video):
+    frames = moving_frames(3, 35, 47)
+    assert close(read(write_video(tmp_path / 'odd.mkv', frames, 'ffv1', 'yuv444p', {}))[1], frames, 1)
+
+
+def test_rotated_video_is_upright(tmp_path, moving_frames, write_video):
+    pytest.importorskip('av', minversion='17')  # older ones cannot write the rotation
+    frames = moving_frames(3)
+    source, got = read(write_video(tmp_path / 'phone.mp4', frames, rotation=90))
+    assert source.size == (64, 48)
+    assert close(got, [np.rot90(f) for f in frames], 1)
+
+
+def test_variable_frame_rate_keeps_every_frame_once(tmp_path, moving_frames, write_video):
+    frames = moving_frames(8)
+    path = write_video(tmp_path / 'vfr.mp4', frames, times=[0, 1, 2, 9, 10, 30, 31, 55])
+    assert close(read(path)[1], frames, 1)
+
+
+def expect_damage(path, words, frame=None):
+    with pytest.raises(DamagedSourceError, match=words) as caught:
+        list(open_source(path).frames())
+    assert path.name in str(caught.value)
+    if frame is not None:
+        assert caught.value.frame_index == frame
+
+
+# Of a Matroska file's last half second nothing tells whether it was ever there.
+CUTS = [(kind, part) for kind in ('.mp4', 'fast.mp4', '.avi') for part in (0.3, 0.7, 0.9)] + [
+    ('.mkv', 0.3),
+    ('.mkv', 0.7),
+]
+
+
+@pytest.mark.parametrize('kind, part', CUTS)
+def test_truncated_video(tmp_path, moving_frames, write_video, kind, part):
+    codec, pix_fmt = ('mpeg4', 'yuv420p') if kind == '.avi' else ('libx264', 'yuv444p')
+    movflags = 'faststart' if kind == 'fast.mp4' else None
+    path = write_video(tmp_path / f'cut{kind}', moving_frames(40), codec, pix_fmt, movflags=movflags)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * part)])
+    expect_damage(path, 'cut off|short of|errors|decoded|no decodable')
+
+
+def test_undecodable_packet(tmp_path, moving_frames, write_video):
+    path = write_video(tmp_path / 'hit.avi', moving_frames(30, 96, 160), 'mpeg4', 'yuv420p')
+    content = bytearray(path.read_bytes())
+    late = len(content) * 3 // 4  # an AVI starts with a long header
+    content[late : late + 300] = np.random.default_rng(0).bytes(300)
+    path.write_bytes(content)
+    expect_damage(path, 'errors|decoded')
+
+
+def test_not_a_video(tmp_path):
+    (tmp_path / 'notes.txt').write_text('nothing to see\n' * 50)
+    cv2.imwrite(str(tmp_path / 'single.png'), np.zeros((8, 8, 3), np.uint8))
+    for name in ('notes.txt', 'single.png'):  # FFmpeg would show both
+        with pytest.raises(UserError, match=f'{name}: is not a video'):
+            open_source(tmp_path / name)
+    (tmp_path / 'empty.mp4').touch()
+    expect_damage(tmp_path / 'empty.mp4', 'not a video')
+    with pytest.raises(UserError, match='no such file'):
+        open_source(tmp_path / 'absent.mp4')
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.bmp', '.tif', '.tiff', '.jpg', '.jpeg'])
+def test_folder(tmp_path, moving_frames, write_folder, suffix):
+    frames = moving_frames(11)  # frame10 comes after frame9, not after frame1
+    source, got = read(write_folder(tmp_path / 'a.folder', frames, suffix))
+    assert (source.name, source.fps, source.frame_count) == ('a_folder', None, 11)
+    assert close(got, frames, 3 if suffix.startswith('.j') else 1e-9)
+
+
+def test_folder_of_16_bit_gray_and_alpha(tmp_path, moving_frames, write_folder):
+    frames = moving_frames(2)
+    deep = [f.astype(np.uint16) * 257 for f in frames]
+    assert close(read(write_folder(tmp_path / 'deep', deep))[1], frames, 1e-9)
+    gray = [f[..., 0] for f in frames]
+    assert close(read(write_folder(tmp_path / 'gray', gray))[1], [np.stack([g] * 3, -1) for g in gray], 1e-9)
+    (tmp_path / 'alpha').mkdir()
+    cv2.imwrite(str(tmp_path / 'alpha' / '1.png'), cv2.cvtColor(frames[0], cv2.COLOR_RGB2BGRA))
+    assert close(read(tmp_path / 'alpha')[1], frames[:1], 1e-9)
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.bmp', '.tif', '.jpg'])
+@pytest.mark.parametrize('part', [0, 0.5, 0.9])
+def test_truncated_image_is_named(tmp_path, moving_frames, write_folder, suffix, part):
+    folder = write_folder(tmp_path / 'f', moving_frames(4), suffix)
+    path = folder / f'frame3{suffix}'
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    expect_damage_in(folder, path, 2)
+
+
+def expect_damage_in(folder, path, frame):
+    with pytest.raises(DamagedSourceError, match=path.name) as caught:
+        list(open_source(folder).frames())
+    assert caught.value.frame_index == frame
+
+
+def test_flipped_bit_in_png(tmp_path, moving_frames, write_folder):
+    folder = write_folder(tmp_path / 'f', moving_frames(4))
+    content = bytearray((folder / 'frame2.png').read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / 'frame2.png').write_bytes(content)
+    expect_damage_in(folder, folder / 'frame2.png', 1)
+
+
+def test_size_change_in_folder(tmp_path, moving_frames, write_folder):
+    folder = write_folder(tmp_path / 'f', [*moving_frames(3), *moving_frames(1, 40, 64)])
+    with pytest.raises(DamagedSourceError, match=r'frame4\.png, frame 3: .*64x48 to 64x40'):
+        list(open_source(folder).frames())
+
+
+def test_float_images_are_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / '1.tiff'), np.zeros((8, 8), np.float32))
+    with pytest.raises(DamagedSourceError, match='float32'):
+        open_source(tmp_path)
+
+
+def test_empty_folder(tmp_path):
+    with pytest.raises(UserError, match='holds no images'):
+        open_source(tmp_path)
+
+
+def test_dicom_rgb_and_ybr(tmp_path, moving_frames, write_dicom):
+    frames = np.stack(moving_frames(3))
+    source, got = read(write_dicom(tmp_path / 'rgb.dcm', frames, 'RGB', FrameTime='40'))
+    assert (source.fps, source.size, source.frame_count) == (25, (48, 64), 3)
+    assert close(got, frames, 1e-9)
+    ybr = np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]] for f in frames])
+    assert close(read(write_dicom(tmp_path / 'ybr', ybr, 'YBR_FULL'))[1], frames, 1.5)
+
+
+def test_dicom_monochrome(tmp_path, write_dicom):
+    ramp = np.arange(64, dtype=np.uint8).reshape(1, 8, 8)
+    as_is = np.stack([ramp[0]] * 3, -1)
+    source, got = read(write_dicom(tmp_path / 'one.dcm', ramp, 'MONOCHROME2'))
+    assert source.fps is None and close(got, [as_is], 1e-9)
+    assert close(read(write_dicom(tmp_path / 'inverted.dcm', ramp, 'MONOCHROME1'))[1], [255 - as_is], 1e-9)
+
+
+def test_dicom_of_more_than_8_bits(tmp_path, write_dicom):
+    ramp = np.stack([np.linspace(0, 2000, 64), np.linspace(1000, 4000, 64)]).reshape(2, 8, 8).astype(np.uint16)
+    # without a window: one range for all frames
+    got = read(write_dicom(tmp_path / 'deep.dcm', ramp, 'MONOCHROME2', bits=12))[1]
+    assert close([f[..., 0] for f in got], np.rint(ramp / 4000 * 255), 0.01)
+    # PS3.3 C.11.2.1.2.1, after the rescale to ramp - 1000
+    window = {'WindowCenter': '0.5', 'WindowWidth': '1001', 'RescaleSlope': '1', 'RescaleIntercept': '-1000'}
+    got = read(write_dicom(tmp_path / 'window.dcm', ramp, 'MONOCHROME2', bits=12, **window))[1]
+    assert close([f[..., 0] for f in got], np.rint(np.clip((ramp - 1000.0 + 500) / 1000, 0, 1) * 255), 0.01)
+    signed = (ramp.astype(np.int16) - 2000)[:1]
+    got = read(write_dicom(tmp_path / 'signed.dcm', signed, 'MONOCHROME2'))[1]
+    assert got[0].min() == 0 and got[0].max() == 255
+
+
+def test_dicom_with_video_inside(tmp_path, moving_frames, write_video, write_dicom):
+    pydicom = pytest.importorskip('pydicom')
+    frames = moving_frames(5)
+    video = write_video(tmp_path / 'in.mp4', frames).read_bytes()
+    path = write_dicom(tmp_path / 'scope.dcm', np.zeros((5, 48, 64, 3), np.uint8), 'RGB')
+    data = pydicom.dcmread(path)
+    data.file_meta.TransferSyntaxUID = pydicom.uid.MPEG4HP41
+    data.PixelData = pydicom.encaps.encapsulate([video], has_bot=False)
+    data['PixelData'].is_undefined_length = True
+    data.save_as(path)
+    source, got = read(path)
+    assert source.size == (48, 64) and close(got, frames, 1)
+
+
+def test_damaged_dicom(tmp_path, moving_frames, write_dicom):
+    path = write_dicom(tmp_path / 'cut.dcm', np.stack(moving_frames(3)), 'RGB')
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    expect_damage(path, 'cut.dcm')
+    path.write_bytes(content[:200])
+    with pytest.raises(UserError, match='cut.dcm'):
+        open_source(path)
+
+
+def test_missing_packages_are_named(tmp_path, monkeypatch, write_video, write_dicom, moving_frames):
+    video = write_video(tmp_path / 'v.mp4', moving_frames(2))
+    dicom = write_dicom(tmp_path / 'd.dcm', np.stack(moving_frames(2)), 'RGB')
+    for path, module in ((video, 'av'), (dicom, 'pydicom')):
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(UserError, match=r'pip install "?basicsr_ssm\[video\]'):
+            open_source(path)
