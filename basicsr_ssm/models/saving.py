@@ -6,10 +6,12 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import cv2
+import numpy as np
 import torch
 
 from basicsr_ssm.errors import UserError
@@ -32,22 +34,47 @@ def save_json(content: object, path: str | Path) -> None:
     _write_whole(Path(path), lambda file: file.write(text.encode()))
 
 
-def _write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    temporary = path.with_name(f'.{path.name}.tmp')
+def save_png(image: np.ndarray, path: str | Path) -> None:
+    """Write a uint8 BGR image (h, w, 3), making its folder, under the same promise except for a power cut."""
+    path = Path(path)
+    with _told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    content = cv2.imencode('.png', image)[1]
+    _write_whole(path, lambda file: file.write(content.data), durable=False)  # syncing each frame would take long
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
     try:
-        with open(temporary, 'wb') as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the new name, too, has to survive a power cut
-        finally:
-            os.close(folder)
+        yield
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise UserError(
             f'cannot write {path}: {error.strerror or error}; what was saved before is untouched'
         ) from error
+
+
+def _write_whole(path: Path, write: Callable[[BinaryIO], object], durable: bool = True) -> None:
+    temporary = path.with_name(f'.{path.name}.tmp')
+    with _told(path):
+        try:
+            with open(temporary, 'wb') as file:
+                write(file)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        if durable:
+            _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    """A new name, too, has to survive a power cut."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 from basicsr.metrics import calculate_metric
-from basicsr.utils import get_root_logger, imwrite, tensor2img
+from basicsr.utils import get_root_logger, tensor2img
 from basicsr.utils.dist_util import get_dist_info
 from torch import distributed
 from tqdm import tqdm
 
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.models.saving import save_json
+from basicsr_ssm.models.saving import save_json, save_png
 
 # {clip: {frame number: [value of each metric]}}
 Results = dict[str, dict[int, list[float]]]
@@ -54,7 +54,7 @@ def validate(model, dataloader, current_iter: int | str, tb_logger, save_img: bo
         for frame, stem, restored, gt in _frames(item, output):
             image = tensor2img([restored])
             if save_img:
-                imwrite(image, str(folder / item['folder'] / f'{stem}_{suffix}.png'))
+                save_png(image, folder / item['folder'] / f'{stem}_{suffix}.png')
             if metrics and gt is not None:
                 values = [_measure(opt, image, tensor2img([gt]), item['folder']) for opt in metrics.values()]
                 results.setdefault(item['folder'], {})[frame] = values

@@ -81,6 +81,8 @@ class VideoSSMModel(VideoRecurrentModel):
             name = f'l_{loss_opt["type"]}'
             self.extra_losses[name if name not in self.extra_losses else f'{name}_{number}'] = loss
         super().init_training_settings()
+        if self._flow_fixed:
+            get_root_logger().info(f'The flow network is fixed until iteration {train_opt["fix_flow"]}.')
 
     def _flow_is_fixed(self, current_iter: int) -> bool:
         return current_iter < (self.opt['train'].get('fix_flow') or 0)
@@ -191,8 +193,12 @@ class VideoSSMModel(VideoRecurrentModel):
 
     @torch.no_grad()
     def model_ema(self, decay: float = 0.999) -> None:
-        super().model_ema(decay)
-        for mean, current in zip(self.net_g_ema.buffers(), self.get_bare_model(self.net_g).buffers(), strict=True):
+        """BasicSR's average, all parameters in two calls, and with the buffers, which it leaves behind."""
+        net, ema = self.get_bare_model(self.net_g), self.net_g_ema
+        means = list(ema.parameters())
+        torch._foreach_mul_(means, decay)
+        torch._foreach_add_(means, list(net.parameters()), alpha=1 - decay)
+        for mean, current in zip(ema.buffers(), net.buffers(), strict=True):
             mean.copy_(current)
 
     # ------------------------------------------------------------ validation and test
@@ -269,7 +275,7 @@ class VideoSSMModel(VideoRecurrentModel):
             'epoch': epoch,
             'iter': current_iter,
             'optimizers': [optimizer.state_dict() for optimizer in self.optimizers],
-            'schedulers': [scheduler.state_dict() for scheduler in self.schedulers],
+            'schedulers': [_plain(scheduler.state_dict()) for scheduler in self.schedulers],
             'scaler': self._scaler.state_dict(),
             'skipped_steps': self._skipped_steps,
             'random_states': self._random_states,
@@ -300,6 +306,11 @@ class VideoSSMModel(VideoRecurrentModel):
             logger.warning('The batch size is not the one of the checkpoint: samples will not follow where they ended.')
         # The loop steps schedulers first, as ever; a fresh process only cannot know that the optimizer stepped before.
         warnings.filterwarnings('ignore', 'Detected call of `lr_scheduler.step')
+
+
+def _plain(state: dict) -> dict:
+    """MultiStepLR's Counter as a dict: older torch do not load one with weights_only."""
+    return {key: dict(value) if isinstance(value, dict) else value for key, value in state.items()}
 
 
 def _check_takes_target(loss: nn.Module, where: str) -> None:

@@ -39,6 +39,24 @@ def test_autocast(amp, run):
     assert 0 < largest_difference(exact, cast) < 0.02
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize('amp', [None, 'bf16', 'fp16'])
+def test_on_a_gpu(amp, run):
+    on_cpu = weights(run('cpu', **NO_DROPOUT))
+    on_gpu = weights(run('gpu', **NO_DROPOUT, num_gpu=1, **{'train:amp': amp}))
+    assert all(value.device.type == 'cpu' for value in on_gpu.values())
+    assert largest_difference(on_cpu, on_gpu) < (0.02 if amp else 0.002)
+
+
+@pytest.mark.gpu
+def test_resumes_on_a_gpu(run, tmp_path):
+    experiment = run('a', num_gpu=1, **{'train:amp': 'fp16'})
+    for left in ('9', '6'):
+        (experiment / f'training_states/{left}.state').unlink()
+    run('a', '--auto_resume', num_gpu=1, **{'train:amp': 'fp16'})
+    assert torch.load(experiment / 'training_states/9.state', weights_only=True)['scaler']['_growth_tracker'] == 9
+
+
 def test_gradients_are_clipped(run, caplog):
     free, clipped = weights(run('free')), weights(run('clipped', **{'train:grad_clip': 1e-9}))
     assert largest_difference(free, clipped) > 1e-4
