@@ -39,6 +39,7 @@ def apply():
     validate_anywhere()
     resume_anywhere()
     load_resumably()
+    raise_from_prefetcher()
     drop_untrue_warnings()
 
 
@@ -254,6 +255,37 @@ def load_resumably():
     from basicsr_ssm.data.loaders import create_train_val_dataloader
 
     sys.modules['basicsr.train'].create_train_val_dataloader = create_train_val_dataloader
+
+
+def raise_from_prefetcher():
+    """Pass an error on from the thread of ``prefetch_mode: cpu``.
+
+    There it ends the thread without a word, and the training waits for ever. May go when BasicSR's
+    ``PrefetchGenerator`` passes it on.
+    """
+    from basicsr.data.prefetch_dataloader import PrefetchGenerator
+
+    get_next = PrefetchGenerator.__next__
+
+    def run(self):
+        self.error = None
+        try:
+            for item in self.generator:
+                self.queue.put(item)
+        except Exception as error:
+            self.error = error
+        self.queue.put(None)
+
+    @wraps(get_next)
+    def next_or_raise(self):
+        try:
+            return get_next(self)
+        except StopIteration:
+            if self.error is not None:
+                raise self.error from None
+            raise
+
+    PrefetchGenerator.run, PrefetchGenerator.__next__ = run, next_or_raise
 
 
 def drop_untrue_warnings():

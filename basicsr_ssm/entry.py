@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 
 from torch import distributed
 
+from basicsr_ssm.errors import UserError
 from basicsr_ssm.options import parse_options
+
+# a disk that is full, a folder that may not be written
+_ENVIRONMENT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +41,22 @@ def run_pipeline(kind: str, args: argparse.Namespace) -> int:
         opt = parse_options(args, root_path, is_train=kind == 'train')
         module.parse_options = lambda root_path, is_train: (opt, args)
         getattr(module, f'{kind}_pipeline')(root_path)
+    except UserError as error:
+        raise UserError(_in_one_process(error)) from error
+    except OSError as error:
+        if error.errno in _ENVIRONMENT:
+            raise UserError(str(error)) from error
+        raise
     finally:
         module.parse_options = theirs
         if distributed.is_available() and distributed.is_initialized():
             distributed.destroy_process_group()
     return 0
+
+
+def _in_one_process(error: UserError) -> str:
+    """The message without the traceback that a data loader's worker puts before it."""
+    text = str(error)
+    if text.startswith('Caught ') and 'DataLoader worker process' in text.partition('\n')[0]:
+        return text.rstrip().rpartition(f'{type(error).__name__}: ')[2]
+    return text

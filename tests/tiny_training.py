@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from basicsr_ssm import cli
+from basicsr_ssm.errors import UserError
 
 LQ_SIZE = 8
 N_FRAMES = 3
@@ -64,7 +65,7 @@ def made_up_clip(seed):
 
 @DATASET_REGISTRY.register()
 class TinyClips(torch.utils.data.Dataset):
-    """Training clips; ``bad`` is the number of one that is NaN. Augmented with noise from (seed, draw)."""
+    """Training clips, augmented with noise from (seed, draw). Clip ``bad`` is NaN, clip ``damaged`` cannot be read."""
 
     def __init__(self, opt):
         self.opt = opt
@@ -73,6 +74,8 @@ class TinyClips(torch.utils.data.Dataset):
         return self.opt['clips']
 
     def __getitem__(self, index):
+        if index == self.opt.get('damaged'):
+            raise UserError(f'clip{index}: cannot be read')
         lq, gt = made_up_clip(int(index))
         rng = random.Random(f'{self.opt["seed"]} {index.draw}')
         lq = lq + 0.1 * rng.random()

@@ -18,16 +18,16 @@ def free_port():
         return str(s.getsockname()[1])
 
 
-def test_two_processes_equal_one_with_both_batches(run, tmp_path):
+def test_two_processes_that_accumulate_equal_one_with_all_batches(run, tmp_path):
     """The flow network is freed on the way without find_unused_parameters; both processes validate."""
     changes = {'network_g': {'type': 'TinyNet', 'dropout': 0}, 'datasets:train:clips': 8, 'train:fix_flow': 3}
     clips = {'name': 'three', 'type': 'TinyTestClips', 'folders': ['a', 'b', 'c']}
-    changes.update({'datasets:val': clips, 'train:accumulate': 1, 'datasets:train:batch_size_per_gpu': 2})
-    alone = run('alone', **changes)
+    changes['datasets:val'] = clips
+    alone = run('alone', **changes, **{'datasets:train:batch_size_per_gpu': 4})
 
     folder = tmp_path / 'together'
     folder.mkdir()
-    changes['datasets:train:batch_size_per_gpu'] = 1
+    changes.update({'datasets:train:batch_size_per_gpu': 1, 'train:accumulate': 2})
     option_file = tiny_training.write_options(folder, **changes)
     port = free_port()
     processes = []

@@ -94,6 +94,20 @@ def test_nan_in_the_input_names_clip_and_iteration(run, capsys):
     assert 'iteration ' in message and 'Traceback' not in message
 
 
+@pytest.mark.parametrize('workers, prefetch', [(0, None), (1, None), (1, 'cpu')])
+def test_damaged_clip_stops_without_traceback(workers, prefetch, run, capsys):
+    """Also where BasicSR's prefetcher would wait for ever."""
+    changes = {'datasets:train:num_worker_per_gpu': workers, 'datasets:train:prefetch_mode': prefetch}
+    run('a', status=2, **{'datasets:train:damaged': 4}, **changes)
+    assert capsys.readouterr().err.endswith('error: clip4: cannot be read\n')
+
+
+def test_folder_that_cannot_be_made(run, tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    run('a', status=2, **{'path:experiments_root': str(tmp_path / 'file/run')})
+    assert capsys.readouterr().err.endswith(f"error: [Errno 20] Not a directory: '{tmp_path}/file/run'\n")
+
+
 def test_nan_from_the_network_is_not_blamed_on_the_input(run, capsys, monkeypatch):
     losses = video_ssm_model.VideoSSMModel._losses
 
