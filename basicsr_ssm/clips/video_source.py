@@ -81,10 +81,10 @@ class VideoSource(FrameSource):
                     if packet.is_corrupt:
                         raise DamagedSourceError(self.path, count, 'the file is cut off or damaged here')
                     packets += packet.size > 0
+                    coverage.add(packet)
                     for frame in packet.decode():
                         if frame.is_corrupt:
                             raise DamagedSourceError(self.path, count, 'the frame decodes with errors')
-                        coverage.add(frame)
                         yield _to_rgb(frame, self.path, count)
                         count += 1
             except av.error.FFmpegError as error:
@@ -96,25 +96,24 @@ class VideoSource(FrameSource):
 
 
 class _Coverage:
-    """How much of the promised time the decoded frames cover."""
+    """How much of the promised time the packets that were read cover."""
 
     def __init__(self):
-        self.start = self.end = self.last = None
+        self.start = self.end = None
         self.longest = 0.0
 
-    def add(self, frame) -> None:
-        if frame.time is None:
+    def add(self, packet) -> None:
+        ticks = packet.dts if packet.pts is None else packet.pts
+        if ticks is None or packet.is_discard:
             return
-        duration = float((frame.duration or 0) * frame.time_base)
+        time, duration = (float(t * packet.time_base) for t in (ticks, packet.duration or 0))
         if self.start is None:
-            self.start = self.end = frame.time
-        else:
-            self.longest = max(self.longest, frame.time - self.last)
-        self.last = frame.time
-        self.end = max(self.end, frame.time + duration)
+            self.start = self.end = time
+        self.longest = max(self.longest, duration)
+        self.start, self.end = min(self.start, time), max(self.end, time + duration)
 
     def missing_seconds(self, container, stream, packets: int) -> float:
-        """Seconds between the last frame and the end that the header promises; 0 where it promises nothing reliable."""
+        """Seconds between the last packet and the end that the header promises; 0 where it promises nothing."""
         if self.start is None:
             return 0.0
         covered = self.end - self.start
@@ -156,17 +155,13 @@ def _estimated_count(container, stream) -> int | None:
     return max(1, round(seconds * stream.average_rate)) if stream.average_rate else None
 
 
-def _to_rgb(frame, path: Path, index: int) -> np.ndarray:
-    from av.video.reformatter import Interpolation
+# SWS_BICUBIC | SWS_FULL_CHR_H_INT | SWS_FULL_CHR_H_INP | SWS_ACCURATE_RND by value: older PyAV has no names for them.
+# Without them swscale takes a shortcut to RGB that repeats chroma samples and darkens by about one level.
+_CONVERSION = 0x4 | 0x2000 | 0x4000 | 0x40000
 
-    # swscale's default shortcut to RGB repeats chroma samples and darkens by about one level; these flags do neither.
-    flags = (
-        Interpolation.BICUBIC.value
-        | Interpolation.FULL_CHR_H_INT.value
-        | Interpolation.FULL_CHR_H_INP.value
-        | Interpolation.ACCURATE_RND.value
-    )
-    rgb = frame.to_ndarray(format='rgb24', interpolation=flags)
+
+def _to_rgb(frame, path: Path, index: int) -> np.ndarray:
+    rgb = frame.to_ndarray(format='rgb24', interpolation=_CONVERSION)
     turns, rest = divmod(round(frame.rotation), 90)  # degrees, counter-clockwise
     if rest:
         raise UserError(f'{path}, frame {index}: a rotation by {frame.rotation} degrees is not supported')

@@ -146,17 +146,17 @@ def killed_at(step, *args):
 
 @pytest.mark.parametrize('form', ['png', 'lmdb'])
 def test_killed_at_every_step(tmp_path, three, form):
-    prepare(three, tmp_path / 'whole', recipe(form))
+    prepare(three, tmp_path / 'whole', recipe(form, 8))
     expected = tree(tmp_path / 'whole')
     step = 1
-    while killed_at(step, three, tmp_path / str(step), recipe(form)):
+    while killed_at(step, three, tmp_path / str(step), recipe(form, 8)):
         out = tmp_path / str(step)
         finished = (out / 'manifest.json').exists()
         assert not finished or set(tree(out)) >= set(expected)
-        prepare(three, out, recipe(form))
+        prepare(three, out, recipe(form, 8))
         assert tree(out) == expected, f'killed before rename {step}'
         step += 1
-    assert step > 20
+    assert step > 15
 
 
 def test_killed_again_and_again(tmp_path, three):
