@@ -52,7 +52,7 @@ class VideoSSMModel(VideoRecurrentModel):
     dist_validation = nondist_validation = validate
 
     def __init__(self, opt: dict):
-        self._use_ema = opt.get('val', {}).get('use_ema', True)
+        self._use_ema = (opt.get('val') or {}).get('use_ema', True)
         if not opt['is_train']:
             opt['path'].setdefault('param_key_g', 'params_ema' if self._use_ema else 'params')
         super().__init__(opt)

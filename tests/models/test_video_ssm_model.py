@@ -23,6 +23,11 @@ def test_total_iter_iterations_run(run):
     assert iterations == list(range(1, 26))
 
 
+def test_without_validation(run):
+    experiment = run('a', val=None, **{'datasets:val': None})
+    assert (experiment / 'models/net_g_latest.pth').exists() and not (experiment / 'metrics.json').exists()
+
+
 def test_accumulation_equals_the_larger_batch(run):
     whole = weights(run('a', **NO_DROPOUT, **{'datasets:train:batch_size_per_gpu': 4}))
     parts = weights(run('b', **NO_DROPOUT, **{'datasets:train:batch_size_per_gpu': 2, 'train:accumulate': 2}))
