@@ -9,6 +9,8 @@ import torch.nn.functional as F
 
 from basicsr_ssm.ops.dispatch import Backend, Operator
 
+_SAMPLES_AT_ONCE = 2**18  # keeps the gathered neighbours of the reference in tens of megabytes
+
 
 def deform_conv2d(
     x: torch.Tensor,
@@ -61,47 +63,61 @@ def deform_conv2d(
 def _reference(x, offset, mask, weight, bias, padding):
     dtype = torch.promote_types(x.dtype, torch.float32)
     with torch.autocast(x.device.type, enabled=False):
-        sampled = _sample(*(v.to(dtype) for v in (x, offset, mask)), weight.shape[2:], padding)
-        y = weight.to(dtype).flatten(1) @ sampled.flatten(1, 2)
+        y = _convolve(*(v.to(dtype) for v in (x, offset, mask, weight)), padding)
         if bias is not None:
-            y = y + bias.to(dtype)[:, None]
-    return y.unflatten(2, offset.shape[2:]).to(x.dtype)
+            y = y + bias.to(dtype)
+    return y.mT.unflatten(2, offset.shape[2:]).to(x.dtype)
 
 
-def _sample(x, offset, mask, kernel, padding):
-    """Masked bilinear samples, (n, c, k·k, h'·w'), each a weighted sum of four rows of x: an embedding bag.
+def _convolve(x, offset, mask, weight, padding):
+    """(n, h'·w', c'): gather the four neighbours of each sample, weigh them, multiply with the kernel.
 
-    Positions stay in pixels (grid_sample's [−1, 1] would round them), and a group's channels are read together.
+    Positions stay in pixels: grid_sample's [−1, 1] would round them, and take the wrong one of two derivatives where a
+    position is whole. The four neighbours in all channels of a group lie together in memory: one read a sample.
     """
     n, channels, height, width = x.shape
-    taps, size = kernel[0] * kernel[1], offset.shape[2:]
-    groups = mask.shape[1] // taps
-    tap_y, tap_x = torch.meshgrid(
-        torch.arange(kernel[0], device=x.device), torch.arange(kernel[1], device=x.device), indexing='ij'
-    )
-    rows = torch.arange(size[0], device=x.device).view(-1, 1) - padding
-    columns = torch.arange(size[1], device=x.device) - padding
-    offset = offset.view(n, groups, taps, 2, *size)
-    y = offset[:, :, :, 0] + (tap_y.reshape(-1, 1, 1) + rows)
-    z = offset[:, :, :, 1] + (tap_x.reshape(-1, 1, 1) + columns)
+    groups = offset.shape[1] // (2 * weight[0, 0].numel())
+    table = _neighbourhoods(x, groups)
+    first = torch.arange(n * groups, device=x.device).view(n, 1, groups, 1) * ((height + 2) * (width + 2))
+    y, z = _positions(offset, weight.shape[2:], padding)
+    # past a border lie zeros: a position is as good as one on the rim of the table
+    y, z = y.clamp(-1, height), z.clamp(-1, width)
     y0, x0 = y.detach().floor(), z.detach().floor()
     fy, fx = y - y0, z - x0
+    cell = (y0.nan_to_num(0).long() + 1) * (width + 2) + x0.nan_to_num(0).long() + 1 + first
+    mask = mask.unflatten(1, (groups, -1)).flatten(3).permute(0, 3, 1, 2)
+    shares = torch.stack(((1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx), -1) * mask[..., None]
+    # (tap, channel) of each group, as the samples come
+    kernel = weight.view(weight.shape[0], groups, channels // groups, -1).permute(1, 3, 2, 0).flatten(0, 2)
 
-    first_row = torch.arange(n * groups, device=x.device).view(n, groups, 1, 1, 1) * (height * width)
-    indices, weights = [], []
-    for corner_y, weight_y in ((y0, 1 - fy), (y0 + 1, fy)):
-        for corner_x, weight_x in ((x0, 1 - fx), (x0 + 1, fx)):
-            inside = (corner_y >= 0) & (corner_y < height) & (corner_x >= 0) & (corner_x < width)
-            # clamped as floats: a far position would overflow an index; NaN reads row 0, its weight stays NaN
-            row = corner_y.clamp(0, height - 1).nan_to_num(0).long() * width
-            indices.append(row + corner_x.clamp(0, width - 1).nan_to_num(0).long() + first_row)
-            weights.append(weight_y * weight_x * inside)
-    indices = torch.stack(indices, -1).view(-1, 4)
-    weights = (torch.stack(weights, -1) * mask.view(n, groups, taps, *size, 1)).view(-1, 4)
-    table = x.view(n, groups, channels // groups, height * width).transpose(2, 3).reshape(-1, channels // groups)
-    sampled = F.embedding_bag(indices, table, mode='sum', per_sample_weights=weights)
-    sampled = sampled.view(n, groups, taps, size[0] * size[1], channels // groups)
-    return sampled.permute(0, 1, 4, 2, 3).reshape(n, channels, taps, -1)
+    pixels = cell.shape[1]
+    step = max(1, _SAMPLES_AT_ONCE // (n * cell[0, 0].numel()))
+    parts = []
+    for start in range(0, pixels, step):
+        part = slice(start, start + step)
+        neighbours = F.embedding(cell[:, part].flatten(), table).unflatten(1, (4, -1))
+        sampled = torch.bmm(shares[:, part].reshape(-1, 1, 4), neighbours)
+        parts.append(sampled.view(n, -1, kernel.shape[0]) @ kernel)
+    return torch.cat(parts, 1)
+
+
+def _neighbourhoods(x, groups):
+    """Rows (4·c/g) of the 2×2 neighbourhoods of each group, with zeros outside: n·g·(h + 2)·(w + 2) of them."""
+    height, width = x.shape[2:]
+    padded = F.pad(x, (1, 2, 1, 2)).unflatten(1, (groups, -1)).permute(0, 1, 3, 4, 2)
+    corners = [padded[:, :, i : i + height + 2, j : j + width + 2] for i in (0, 1) for j in (0, 1)]
+    return torch.stack(corners, 4).flatten(0, 3).flatten(1)
+
+
+def _positions(offset, kernel, padding):
+    """Sampled positions in pixels of x, y and x each (n, h'·w', g, taps)."""
+    taps, size = kernel[0] * kernel[1], offset.shape[2:]
+    offset = offset.unflatten(1, (-1, taps, 2)).flatten(4).permute(3, 0, 4, 1, 2)
+    tap = torch.arange(taps, device=offset.device)
+    pixel = torch.arange(size[0] * size[1], device=offset.device).view(-1, 1, 1)
+    rows = pixel.div(size[1], rounding_mode='floor') - padding + tap.div(kernel[1], rounding_mode='floor')
+    columns = pixel % size[1] - padding + tap % kernel[1]
+    return offset[0] + rows, offset[1] + columns
 
 
 @functools.cache
