@@ -20,7 +20,19 @@ def add_arguments(parser):
 
 
 def run(args):
-    return run_pipeline('train', args)
+    status = run_pipeline('train', args)
+    _log_peak_memory()
+    return status
+
+
+def _log_peak_memory():
+    import torch
+    from basicsr.utils import get_root_logger
+
+    for index in range(torch.cuda.device_count()):
+        peak = torch.cuda.max_memory_allocated(index) / 2**30
+        if peak:
+            get_root_logger().info(f'Peak GPU memory: {peak:.2f} GiB on {torch.cuda.get_device_name(index)} {index}')
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
 from basicsr_ssm.archs.deform_alignment import FlowGuidedDeformAlignment
-from basicsr_ssm.archs.flow import clip_flows
+from basicsr_ssm.archs.flow import clip_flows, start_without_motion
 from basicsr_ssm.archs.published_options import check_published
 from basicsr_ssm.archs.reconstruction import UPSAMPLING_STEPS, InnerStateSpaceReconstruction
 from basicsr_ssm.archs.state_space_blocks import CROSS_MIXERS, CrossStateSpaceBlock
@@ -42,7 +42,7 @@ class MedVSR(nn.Module):
         scale: 2, 3, 4, 6 or 8; published: 4 (and 2, 6 in the supplement, Tab. 4).
         max_residue_magnitude: bound of the learned part of the deformable offsets, pixels.
         spynet_path: pretrained flow network: a SpyNet file of BasicSR or a checkpoint that has one inside (BasicVSR's,
-            MedVSR's); None leaves it at its random start.
+            MedVSR's); None starts with zero flow.
         propagation: 'both', 'forward' or 'backward': the directions of the four branches (supplement, Tab. 1).
         num_propagated: 2 … 7, frames back to which the cross state-space reaches (supplement, Tab. 2).
         cross_mixer: 'mamba2', 'attention' or 'linear_attention' (supplement, Tab. 3).
@@ -93,6 +93,8 @@ class MedVSR(nn.Module):
         self.spynet = SpyNet()
         if spynet_path:
             load_spynet(self.spynet, spynet_path)
+        else:
+            start_without_motion(self.spynet)
         self.feat_extract = ConvResidualBlocks(3, mid_channels, n_convfe)
         self.deform_align = nn.ModuleDict(
             {name: FlowGuidedDeformAlignment(mid_channels, max_residue_magnitude) for name in self.branches}

@@ -13,6 +13,8 @@ def small(**options):
     net = MedVSR(**{**SMALL, **options})
     for branch in net.deform_align.values():  # at its zero start a branch hides its alignment
         torch.nn.init.normal_(branch.conv_offset[-1].weight, std=0.02)
+    for level in net.spynet.basic_module:  # and without a file the flow starts at zero
+        torch.nn.init.normal_(level.basic_module[-1].weight, std=0.01)
     return net.eval()
 
 
@@ -62,6 +64,11 @@ def test_initialisation():
     assert abs(net.cross_arc_block.mlp.fc1.weight.std().item() - 0.02) < 1e-3
     residual = net.backbone['forward_2'].main[2][0].conv1.weight
     assert abs(residual.std().item() - 0.1 * (2 / 576) ** 0.5) < 5e-4
+
+
+def test_without_a_flow_network_the_flow_starts_at_zero():
+    net, clip = MedVSR(**SMALL), torch.rand(1, 2, 3, 64, 64)
+    assert not net.spynet(clip[:, 0], clip[:, 1]).any()
 
 
 # ------------------------------------------------------------------ any clip

@@ -1,0 +1,91 @@
+"""`basicsr-ssm compare`: the table and the picture of a test run beside bicubic up-sampling."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from basicsr_ssm.errors import UserError
+
+HELP = 'print the results of a test run beside bicubic up-sampling, and write a side-by-side picture'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The option file of the test run, with the same --force_yml."""
+    from basicsr_ssm.entry import add_run_arguments
+
+    add_run_arguments(parser)
+    parser.set_defaults(auto_resume=False)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes comparison.json, comparison.md and, where the run saved images, comparison.png into the results folder."""
+    from basicsr.data import build_dataset
+
+    from basicsr_ssm.options import parse_options
+    from basicsr_ssm.tables.comparison import bicubic_metrics, markdown
+
+    opt = parse_options(args, os.getcwd(), is_train=False)
+    folder = Path(opt['path']['results_root'])
+    metrics = opt['val'].get('metrics') or {}
+    measured = _measured(folder)
+    tables = {}
+    for dataset_opt in opt['datasets'].values():
+        name = dataset_opt['name']
+        if name not in measured:
+            raise UserError(f'{folder}/metrics.json has no data set {name!r}; run the test again')
+        dataset = build_dataset(dataset_opt)
+        items = (dataset[i] for i in range(len(dataset)))
+        bicubic = bicubic_metrics(items, metrics, opt['scale'])
+        tables[name] = {'bicubic': bicubic, 'model': measured[name]}
+        text = markdown(['bicubic', 'model'], [bicubic, measured[name]], list(metrics))
+        print(f'{name}\n\n{text}')
+        _write(folder / 'comparison.md', f'{name}\n\n{text}'.encode())
+        picture = _picture(dataset, folder / 'visualization' / name, opt)
+        if picture is not None:
+            _write(folder / 'comparison.png', cv2.imencode('.png', picture)[1].tobytes())
+            print(f'side by side: {folder / "comparison.png"}')
+    _write(folder / 'comparison.json', json.dumps(tables, indent=2).encode())
+    return 0
+
+
+def _measured(folder: Path) -> dict:
+    try:
+        return json.loads((folder / 'metrics.json').read_text())
+    except FileNotFoundError:
+        raise UserError(f'no {folder}/metrics.json: run `basicsr-ssm test` with this option file first') from None
+
+
+def _picture(dataset, folder: Path, opt: dict) -> np.ndarray | None:
+    """The middle frame of the middle clip, if the run saved its images."""
+    from basicsr.utils import tensor2img
+
+    from basicsr_ssm.tables.comparison import side_by_side, upsampled
+
+    item = dataset[len(dataset) // 2]
+    frame = len(item['lq']) // 2
+    suffix = opt['val'].get('suffix') or opt['name']
+    restored = cv2.imread(str(folder / item['folder'] / f'{frame:08d}_{suffix}.png'))
+    if restored is None or 'gt' not in item:
+        return None
+    lq = tensor2img([item['lq'][frame]])
+    scale = opt['scale']
+    return side_by_side(
+        {
+            'LR': lq.repeat(scale, axis=0).repeat(scale, axis=1),
+            'bicubic': upsampled(item['lq'][frame], scale),
+            opt['network_g']['type']: restored,
+            'ground truth': tensor2img([item['gt'][frame]]),
+        }
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f'.{path.name}.tmp')
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

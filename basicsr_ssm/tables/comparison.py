@@ -1,0 +1,100 @@
+"""A tested model beside bicubic up-sampling: the same clips, the same metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+import torch
+from basicsr.metrics import calculate_metric
+from basicsr.utils import tensor2img
+
+from basicsr_ssm.clips.imresize import imresize_bicubic_up
+
+Table = dict[str, dict[str, float]]
+
+
+def bicubic_metrics(items: Iterable[dict], metrics: dict[str, dict], scale: int) -> Table:
+    """Metrics of MATLAB's bicubic up-sampling of whole clips, as BasicSR's test measures them.
+
+    Args:
+        items: of a test data set: 'folder', 'lq' (t, 3, h, w) and 'gt' (t, 3, s·h, s·w), RGB in [0, 1].
+        metrics: an option file's `val.metrics`: {name: {'type': …, …}}.
+        scale: s.
+
+    Returns:
+        {clip: {metric: mean over its frames}}; clips without ground truth are left out.
+    """
+    table: Table = {}
+    for item in items:
+        if 'gt' not in item:
+            continue
+        frames = [
+            [calculate_metric({'img': upsampled(lq, scale), 'img2': tensor2img([gt])}, opt) for opt in metrics.values()]
+            for lq, gt in zip(item['lq'], item['gt'], strict=True)
+        ]
+        table[item['folder']] = dict(zip(metrics, np.mean(frames, axis=0).tolist(), strict=True))
+    return table
+
+
+def upsampled(lq: torch.Tensor, scale: int) -> np.ndarray:
+    """(3, h, w), RGB in [0, 1] → bicubic, uint8 BGR (s·h, s·w, 3)."""
+    frame = (lq * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    return imresize_bicubic_up(frame, scale)[:, :, ::-1].copy()
+
+
+def markdown(names: list[str], tables: list[Table], metrics: list[str]) -> str:
+    """A table of clips in rows, methods × metrics in columns, the mean last; only clips that all tables have.
+
+    Args:
+        names: of the methods, the last is the one whose gain over the first is shown.
+    """
+    clips = [clip for clip in tables[-1] if clip != 'mean' and all(clip in table for table in tables)]
+    means: list[dict[str, float]] = [{m: float(np.mean([t[c][m] for c in clips])) for m in metrics} for t in tables]
+    head = ['clip', *(f'{name} {metric.upper()}' for metric in metrics for name in names)]
+    head += [f'gain {metric.upper()}' for metric in metrics]
+    rows = []
+    for clip, values in [*((c, [t[c] for t in tables]) for c in clips), ('**mean**', means)]:
+        row = [clip, *(f'{v[metric]:.4f}' for metric in metrics for v in values)]
+        rows.append(row + [f'{values[-1][metric] - values[0][metric]:+.4f}' for metric in metrics])
+    widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
+    lines = [' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in [head, *rows]]
+    lines.insert(1, ' | '.join('-' * width for width in widths))
+    return '\n'.join(f'| {line} |' for line in lines) + '\n'
+
+
+def side_by_side(images: dict[str, np.ndarray], side: int = 96, zoom: int = 4) -> np.ndarray:
+    """Versions of one frame beside each other: the whole frames above, the most detailed square below.
+
+    Args:
+        images: {title: uint8 BGR (h, w, 3)}, equal sizes; the last one, ground truth, tells where the detail is.
+        side: of the square, pixels; smaller in small frames.
+        zoom: enlargement of the square, without interpolation.
+    """
+    *_, truth = images.values()
+    side = min(side, *truth.shape[:2])
+    y, x = _most_detailed(truth, side)
+    width = side * zoom
+    columns = []
+    for title, image in images.items():
+        height = round(image.shape[0] * width / image.shape[1])
+        shown = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        scale = width / image.shape[1]
+        corners = [tuple(round(v * scale) for v in corner) for corner in ((x, y), (x + side, y + side))]
+        cv2.rectangle(shown, *corners, (0, 255, 255), 2)
+        detail = image[y : y + side, x : x + side].repeat(zoom, axis=0).repeat(zoom, axis=1)
+        label = np.zeros((32, width, 3), np.uint8)
+        cv2.putText(label, title, (8, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA)
+        columns.append(np.vstack([label, shown, detail]))
+    return np.hstack(columns)
+
+
+def _most_detailed(image: np.ndarray, side: int) -> tuple[int, int]:
+    """Top left corner of the square with the strongest gradients."""
+    gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    strength = np.hypot(cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1))
+    total = cv2.boxFilter(strength, -1, (side, side), anchor=(0, 0), normalize=False)
+    inside = total[: image.shape[0] - side + 1, : image.shape[1] - side + 1]
+    y, x = np.unravel_index(inside.argmax(), inside.shape)
+    return int(y), int(x)
