@@ -1,15 +1,18 @@
 import argparse
 import copy
+import re
 
 import pytest
 import torch
 import yaml
+from basicsr.utils.registry import DATASET_REGISTRY
 from tiny_training import OPTIONS, write_options
 
 from basicsr_ssm.options import (
     OptionError,
     apply_overrides,
     check_options,
+    known,
     known_keys,
     parse_options,
     read_options,
@@ -305,3 +308,11 @@ def test_same_as_basicsrs(tmp_path, monkeypatch):
 
 def _plain(value):
     return {k: _plain(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+@pytest.mark.parametrize('type_', ['MedicalClipDataset', 'MedicalClipTestDataset'])
+def test_known_data_set_options_are_the_documented_ones(type_):
+    text = DATASET_REGISTRY.get(type_).__doc__.partition('Options:')[2]
+    text = re.split(r'\n    [A-Z]\w+:', text)[0]
+    documented = {name for line in re.findall(r'^ {8}([a-z_, ]+):', text, re.M) for name in line.split(', ')}
+    assert documented - known.LOADER.keys() == known.DATASETS[type_].keys()
