@@ -37,8 +37,8 @@ def read(path: str | Path) -> dict:
             f'{str(error).splitlines()[0]}'
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        size = f'{path.stat().st_size:,} bytes'
-        raise CheckpointError(f'{path} cannot be read ({size}; cut short?): {str(error).splitlines()[0]}') from error
+        size, reason = f'{path.stat().st_size:,} bytes', (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f'{path} cannot be read ({size}; cut short?): {reason}') from error
     if not isinstance(content, dict):
         raise CheckpointError(f'{path} holds a {type(content).__name__}, no state dict')
     return content

