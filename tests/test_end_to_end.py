@@ -9,6 +9,8 @@ import torch
 import yaml
 
 from basicsr_ssm import cli
+from basicsr_ssm.archs.recognition import build_from_checkpoint
+from basicsr_ssm.clips.imresize import imresize_bicubic_up
 
 DATA = {'io_backend': {'type': 'disk'}}
 OPTIONS = {
@@ -92,3 +94,31 @@ def test_train_resume_test(clips, tmp_path):
     path = {'pretrain_network_g': str(experiment / 'models/net_g_latest.pth')}
     assert cli.main(['test', '-opt', write('test.yml', datasets={'test': test_set}, path=path)]) == 0
     assert json.loads((tmp_path / 'results/tiny/metrics.json').read_text()) == metrics
+
+    # the checkpoint alone restores a video: its settings are inside
+    net, what = build_from_checkpoint(path['pretrain_network_g'])
+    assert net.cross_arc_block.window_size == 8 and 'from the checkpoint' in what
+    assert cli.main(['upscale', 'BIx2/polyp', 'restored', '--model', path['pretrain_network_g']]) == 0
+    assert cv2.imread(str(tmp_path / 'restored/00000001.png')).shape == (24, 28, 3)
+
+    # beside bicubic
+    assert cli.main(['compare', '-opt', 'test.yml']) == 0
+    results = tmp_path / 'results/tiny'
+    table = json.loads((results / 'comparison.json').read_text())['clips']
+    assert table['model'] == metrics['clips']
+    bicubic = [
+        cv2.PSNR(
+            cv2.imread(str(tmp_path / f'GT/polyp/{i:08d}.png')),
+            imresize_bicubic_up(cv2.imread(str(tmp_path / f'BIx2/polyp/{i:08d}.png')), 2),
+        )
+        for i in range(2)
+    ]
+    assert table['bicubic']['polyp']['psnr'] == pytest.approx(np.mean(bicubic), abs=1e-6)
+    assert 'polyp' in (results / 'comparison.md').read_text()
+    assert cv2.imread(str(results / 'comparison.png')).shape[1] % 4 == 0
+
+
+def test_compare_before_the_test(clips, capsys):
+    test_set = {'name': 'clips', 'type': 'MedicalClipTestDataset', **clips}
+    assert cli.main(['compare', '-opt', write('test.yml', datasets={'test': test_set})]) == 2
+    assert 'run `basicsr-ssm test`' in capsys.readouterr().err

@@ -264,6 +264,10 @@ class VideoSSMModel(VideoRecurrentModel):
             key: {name: value.cpu() for name, value in self.get_bare_model(one).state_dict().items()}
             for one, key in zip(nets, keys, strict=True)
         }
+        # the settings travel along, so that a checkpoint alone is enough to restore a video; BasicSR reads past them
+        network = net_label.replace('net_', 'network_', 1)
+        if network in self.opt:
+            content[network] = {key: value for key, value in self.opt[network].items() if key != 'spynet_path'}
         name = f'{net_label}_{"latest" if current_iter == -1 else current_iter}.pth'
         save_whole(content, Path(self.opt['path']['models'], name))
 
