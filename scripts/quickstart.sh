@@ -71,7 +71,7 @@ restored=$output/restored.mp4
 if [ ! "$restored" -nt "$trained" ]; then
   source_path=$(python -c 'import sys; from basicsr_ssm.clips.discover import find_sources
 print(next(iter(find_sources(sys.argv[1:]).values())))' "$held_out")
-  basicsr-ssm upscale "$source_path" "$restored" --model "$trained" --frames 0:5 --overwrite
+  basicsr-ssm upscale "$source_path" "$restored" --model "$trained" --frames 0:3 --overwrite
 fi
 
 say '5/5 beside bicubic'
