@@ -10,7 +10,8 @@ from basicsr_ssm.options.yaml_file import read_options
 OPTIONS = Path(__file__).resolve().parent.parent / 'options'
 FILES = sorted(path.relative_to(OPTIONS) for path in OPTIONS.rglob('*.yml'))
 TRAIN = [path for path in FILES if path.parts[0] == 'train']
-PUBLISHED = [path for path in TRAIN if path.name.startswith('medvsr_')]
+QUICKSTART = Path('MedVSR', 'medvsr_quickstart_x4.yml')
+PUBLISHED = [path for path in TRAIN if path.name.startswith('medvsr_') and path.name != QUICKSTART.name]
 
 
 def test_there_are_files_in_the_expected_folders():
@@ -63,3 +64,10 @@ def test_test_file_takes_what_training_leaves(path):
     assert test['val']['metrics'] == train['val']['metrics']
     roots = [opt['datasets'][phase]['dataroot_lq'] for opt, phase in ((train, 'val'), (test, 'test'))]
     assert roots[0].replace('/val/', '/test/') == roots[1]
+
+
+def test_quickstart_tests_what_it_trains():
+    train, test = (read_options(OPTIONS / phase / QUICKSTART) for phase in ('train', 'test'))
+    assert train['network_g'] == test['network_g']
+    assert test['path']['pretrain_network_g'] == f'{train["path"]["experiments_root"]}/models/net_g_latest.pth'
+    assert train['train']['scheduler']['periods'] == [train['train']['total_iter']]
