@@ -9,7 +9,7 @@ from pathlib import Path
 
 from basicsr_ssm.clips.cut import Cutting
 from basicsr_ssm.clips.lmdb_writer import write_lmdb
-from basicsr_ssm.clips.writing import write_file, writing
+from basicsr_ssm.files import write_file, writing
 
 
 def assemble(

@@ -18,8 +18,8 @@ import numpy as np
 from basicsr_ssm.clips.frame_source import FrameSource
 from basicsr_ssm.clips.imresize import imresize_bicubic
 from basicsr_ssm.clips.lmdb_writer import encode_png
-from basicsr_ssm.clips.writing import WriteError, sha256_of, write_json, writing
 from basicsr_ssm.errors import UserError
+from basicsr_ssm.files import WriteError, sha256_of, write_json, writing
 
 
 class Stopped(Exception):

@@ -11,7 +11,7 @@ import cv2
 import lmdb
 import numpy as np
 
-from basicsr_ssm.clips.writing import write_file, writing
+from basicsr_ssm.files import write_file, writing
 
 PNG_LEVEL = 1  # BasicSR's choice: quick to read, some 10 % larger than the best
 

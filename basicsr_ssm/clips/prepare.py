@@ -21,8 +21,8 @@ from basicsr_ssm.clips.folder_source import image_files
 from basicsr_ssm.clips.imresize import SCALES
 from basicsr_ssm.clips.sources import FrameSource, open_source
 from basicsr_ssm.clips.splits import SplitRule
-from basicsr_ssm.clips.writing import WriteError, sha256_of, write_json, writing
 from basicsr_ssm.errors import UserError
+from basicsr_ssm.files import WriteError, sha256_of, write_json, writing
 from basicsr_ssm.version import __version__
 
 FORMS = ('lmdb', 'png')

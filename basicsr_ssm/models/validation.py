@@ -15,7 +15,8 @@ from torch import distributed
 from tqdm import tqdm
 
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.models.saving import save_json, save_png
+from basicsr_ssm.files import write_json
+from basicsr_ssm.models.saving import save_png
 
 # {clip: {frame number: [value of each metric]}}
 Results = dict[str, dict[int, list[float]]]
@@ -165,7 +166,7 @@ def fold_history_into_best(model, first_iter: int) -> None:
             for metric in means.keys() & model.best_metric_results[dataset].keys():
                 model._update_best_metric_result(dataset, metric, float(means[metric]), int(i))
     if history and get_dist_info()[0] == 0:
-        save_json(_jsonable(history), path)
+        write_json(path, history)
 
 
 def _mean(values) -> float:
@@ -183,11 +184,4 @@ def _read_json(path: Path) -> dict:
 
 
 def _merge_json(path: Path, dataset: str, content: dict) -> None:
-    save_json(_jsonable({**_read_json(path), dataset: content}), path)
-
-
-def _jsonable(content):
-    """JSON has no infinity (the PSNR of equal frames) and no NaN; they become 'inf' and 'nan'."""
-    if isinstance(content, dict):
-        return {key: _jsonable(value) for key, value in content.items()}
-    return str(content) if isinstance(content, float) and not math.isfinite(content) else content
+    write_json(path, {**_read_json(path), dataset: content})

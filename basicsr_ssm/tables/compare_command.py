@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from basicsr_ssm.errors import UserError
+from basicsr_ssm.files import write_file, write_json
 
 HELP = 'print the results of a test run beside bicubic up-sampling, and write a side-by-side picture'
 
@@ -45,20 +46,24 @@ def run(args: argparse.Namespace) -> int:
         tables[name] = {'bicubic': bicubic, 'model': measured[name]}
         text = markdown(['bicubic', 'model'], [bicubic, measured[name]], list(metrics))
         print(f'{name}\n\n{text}')
-        _write(folder / 'comparison.md', f'{name}\n\n{text}'.encode())
+        write_file(folder / 'comparison.md', f'{name}\n\n{text}'.encode())
         picture = _picture(dataset, folder / 'visualization' / name, opt)
         if picture is not None:
-            _write(folder / 'comparison.png', cv2.imencode('.png', picture)[1].tobytes())
+            write_file(folder / 'comparison.png', cv2.imencode('.png', picture)[1].tobytes())
             print(f'side by side: {folder / "comparison.png"}')
-    _write(folder / 'comparison.json', json.dumps(tables, indent=2).encode())
+    write_json(folder / 'comparison.json', tables)
     return 0
 
 
 def _measured(folder: Path) -> dict:
     try:
-        return json.loads((folder / 'metrics.json').read_text())
+        measured = json.loads((folder / 'metrics.json').read_text())
     except FileNotFoundError:
         raise UserError(f'no {folder}/metrics.json: run `basicsr-ssm test` with this option file first') from None
+    return {
+        dataset: {clip: {metric: float(value) for metric, value in values.items()} for clip, values in clips.items()}
+        for dataset, clips in measured.items()
+    }
 
 
 def _picture(dataset, folder: Path, opt: dict) -> np.ndarray | None:
@@ -83,9 +88,3 @@ def _picture(dataset, folder: Path, opt: dict) -> np.ndarray | None:
             'ground truth': tensor2img([item['gt'][frame]]),
         }
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f'.{path.name}.tmp')
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

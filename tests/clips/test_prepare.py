@@ -13,13 +13,14 @@ import cv2
 import numpy as np
 import pytest
 
-from basicsr_ssm.clips import cut, lmdb_writer, prepare_command, writing
+from basicsr_ssm.clips import cut, lmdb_writer, prepare_command
 from basicsr_ssm.clips.cut import Cutting
 from basicsr_ssm.clips.discover import find_sources
 from basicsr_ssm.clips.imresize import imresize_bicubic
 from basicsr_ssm.clips.prepare import Recipe, prepare
 from basicsr_ssm.clips.splits import SplitRule
 from basicsr_ssm.errors import UserError
+from basicsr_ssm.files import WriteError
 
 
 def recipe(form='png', length=4, stride=None, max_clips=None, scales=(4,), **split):
@@ -280,7 +281,7 @@ def test_disk_full_keeps_what_is_finished(tmp_path, three, monkeypatch):
         original(frame, [(Full(p), f) for p, f in targets] if count > 7 else targets, cutting)
 
     monkeypatch.setattr(cut, '_write_frame', filling)
-    with pytest.raises(writing.WriteError, match=r'\.png: cannot write \(the disk is full'):
+    with pytest.raises(WriteError, match=r'\.png: cannot write \(the disk is full'):
         prepare(three, tmp_path / 'out', recipe(), workers=1)
     assert list((tmp_path / 'out' / '.partial').rglob('clip.json'))
     monkeypatch.undo()

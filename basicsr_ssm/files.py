@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from basicsr_ssm.errors import UserError
@@ -34,20 +35,50 @@ def writing(path: Path) -> Iterator[None]:
         raise WriteError(f'{error.filename or path}: cannot write ({reason})') from error
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write under another name, flush to the disk, then rename: `path` is the old file or the whole new one."""
-    temporary = path.with_name(f'{path.name}.tmp')
+def write_file(path: Path, content: bytes | memoryview, durable: bool = True) -> None:
+    """Write under another name, flush to the disk, then rename: `path` is the old file or the whole new one.
+
+    Args:
+        durable: also survive a power cut, at the price of waiting for the disk.
+    """
+    temporary = path.with_name(f'.{path.name}.tmp')
     with writing(path):
-        with temporary.open('wb') as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        try:
+            with open(temporary, 'wb') as file:
+                file.write(content)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        if durable:
+            _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    """A new name, too, has to survive a power cut."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def write_json(path: Path, value: object) -> None:
-    """write_file of indented JSON with a final newline; the same value gives the same bytes."""
-    write_file(path, (json.dumps(value, indent=1, ensure_ascii=False) + '\n').encode())
+    """write_file of indented JSON with a final newline; the same value gives the same bytes.
+
+    JSON has no infinity (the PSNR of equal frames) and no NaN: they are written as the strings that float() reads.
+    """
+    write_file(path, (json.dumps(_jsonable(value), indent=2, ensure_ascii=False, allow_nan=False) + '\n').encode())
+
+
+def _jsonable(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _jsonable(item) for key, item in value.items()}
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def sha256_of(files: Iterable[Path]) -> str:
