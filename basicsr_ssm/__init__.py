@@ -4,9 +4,14 @@ Importing the package makes BasicSR 1.4.2 run on this machine (`compat`) and reg
 models in its registries.
 """
 
+import os
 import warnings
 
 from basicsr_ssm.version import __version__
+
+# OpenMP's threads spin while they wait. On two cores with one other busy process that makes a network ten times slower,
+# and data workers are such processes. Read when torch is first imported; a setting of the user's stays.
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 __all__ = ['__version__', 'registration_error']
 
