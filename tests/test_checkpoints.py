@@ -165,3 +165,10 @@ def test_basicvsr_is_recognised(tmp_path):
 def test_unknown_network_asks_for_an_option_file(tmp_path):
     with pytest.raises(CheckpointError, match='option file'):
         build_from_checkpoint(saved(tmp_path, {'conv.weight': torch.zeros(2, 2)}))
+
+
+@pytest.mark.parametrize('part', ['conv_hr', 'backbone', 'feat_extract'])
+def test_a_network_with_a_part_missing_is_named(tmp_path, net, part):
+    state = {key: value for key, value in net.state_dict().items() if not key.startswith(part)}
+    with pytest.raises(CheckpointError, match=r'net.pth seems to be a MedVSR .*, but parts of it are missing'):
+        build_from_checkpoint(saved(tmp_path, state))

@@ -192,6 +192,17 @@ REDS = {'name': 'REDS', 'type': 'REDSRecurrentDataset', 'batch_size_per_gpu': 1,
         ('use_static_graph', True, 'use_static_graph: remove it'),
         ('logger:checkpoint_save_start_iter', 1, 'logger.checkpoint_save_start_iter: remove it'),
         ('name', 'a/b', 'name: '),
+        ('name', '..', 'name: '),
+        ('manual_seed', -5, 'manual_seed: expected a whole number from 0'),
+        ('datasets:train:num_worker_per_gpu', -1, 'datasets.train.num_worker_per_gpu: expected a whole number from 0'),
+        ('train:ema_decay', 1.5, 'train.ema_decay: expected a number from 0 to 1'),
+        ('train:grad_clip', -1, 'train.grad_clip: expected a number above 0'),  # would climb
+        ('train:optim_g:lr', -1, 'train.optim_g: Adam does not take these values: Invalid learning rate'),
+        ('train:optim_g:lr', float('nan'), 'train.optim_g: Adam does not take these values: Invalid learning rate'),
+        ('train:optim_g:betas', 0.9, 'train.optim_g.betas: expected a list of numbers'),
+        ('train:optim_g:betas', [0.9], 'train.optim_g: Adam does not take these values'),
+        ('train:scheduler:periods', 10, 'train.scheduler.periods: expected a list of numbers'),
+        ('train:pixel_opt:reduction', 'average', 'train.pixel_opt.reduction: expected mean or sum'),
     ],
 )
 def test_mistakes_are_named(path, value, message):
@@ -239,6 +250,13 @@ def test_networks_of_ours_check_their_values():
     small = {'type': 'MedVSR', 'mid_channels': 33, 'scale': 2}
     assert any('network_g: MedVSR: mid_channels=33' in p for p in problems_of(network_g=small))
     assert problems_of(network_g={**small, 'mid_channels': 32}) == []
+
+
+def test_validation_sets_have_names_of_their_own():
+    two = {f'datasets:{phase}': {'name': 'same', 'type': 'TinyClips'} for phase in ('val', 'val_2')}
+    assert problems_of(**two) == ["  datasets.val_2.name: 'same' is the name of datasets.val, too"]
+    two['datasets:val_2']['name'] = 'another'
+    assert problems_of(**two) == []
 
 
 # ---------------------------------------------------------------- what BasicSR gets

@@ -84,6 +84,9 @@ class MedVSR(nn.Module):
         for name, value in (('window_size', window_size), ('n_convrec', n_convrec)):
             if value < 1:
                 raise ValueError(f'MedVSR: {name}={value} is less than 1')
+        for name, value in (('num_blocks', num_blocks), ('n_convfe', n_convfe)):
+            if value < 0:
+                raise ValueError(f'MedVSR: {name}={value} is less than 0')
         self.mid_channels = mid_channels
         self.scale = scale
         self.num_propagated = num_propagated

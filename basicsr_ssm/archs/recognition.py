@@ -49,7 +49,10 @@ def recognize(state: State, source: str | Path = 'the checkpoint') -> dict:
     """Options ({'type': …, …}) of the network with these weights; raises CheckpointError where no known one fits."""
     for fits, options in _KNOWN:
         if fits(state):
-            return options(state)
+            try:
+                return options(state)
+            except (KeyError, IndexError, ValueError) as error:
+                raise CheckpointError(f'{source} {what_weights(state)}, but parts of it are missing') from error
     raise CheckpointError(f'{source} {what_weights(state)}: give its settings with an option file')
 
 

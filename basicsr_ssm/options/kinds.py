@@ -35,6 +35,24 @@ def positive(value: object) -> object:
     return _need(whole, whole > 0, 'a whole number above 0')
 
 
+def count(value: object) -> object:
+    whole = integer(value)
+    return _need(whole, whole >= 0, 'a whole number from 0 on')
+
+
+def seed(value: object) -> object:
+    whole = integer(value)
+    return _need(whole, 0 <= whole < 2**31, 'a whole number from 0 to 2147483647')
+
+
+def share(value: object) -> object:
+    return _need(number(value), 0 <= value <= 1, 'a number from 0 to 1')
+
+
+def limit(value: object) -> object:
+    return _need(number(value), value > 0, 'a number above 0')
+
+
 def numbers(value: object) -> object:
     return _need(value, isinstance(value, list) and all(isinstance(v, int | float) for v in value), 'a list of numbers')
 
@@ -98,5 +116,7 @@ def _of_parameter(parameter: inspect.Parameter) -> Kind:
         return _ANNOTATED[parameter.annotation]
     if isinstance(parameter.default, bool):
         return flag
+    if isinstance(parameter.default, tuple) and all(isinstance(v, int | float) for v in parameter.default):
+        return numbers
     # an int default may well stand for a float (weight_decay=0), so both are numbers
     return number if isinstance(parameter.default, int | float) else anything

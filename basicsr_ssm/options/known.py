@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from basicsr_ssm.options.kinds import (
     anything,
+    count,
     flag,
     integer,
+    limit,
     number,
     numbers,
     one_of,
@@ -13,6 +15,8 @@ from basicsr_ssm.options.kinds import (
     positive,
     section,
     sections,
+    seed,
+    share,
     text,
 )
 
@@ -23,7 +27,7 @@ GENERAL = {
     'model_type': text,
     'scale': positive,
     'num_gpu': anything,
-    'manual_seed': optional(integer),
+    'manual_seed': optional(seed),
     'datasets': section,
     'path': section,
     'train': section,
@@ -45,7 +49,7 @@ PATH_OF_NETWORK = {'pretrain_network': optional(text), 'strict_load': flag, 'par
 TRAIN = {
     'total_iter': positive,
     'warmup_iter': integer,
-    'ema_decay': number,
+    'ema_decay': share,
     'optim_g': section,
     'scheduler': section,
     'fix_flow': optional(integer),
@@ -67,7 +71,7 @@ TRAIN_OTHER = {
 TRAIN_OURS = {
     'amp': AMP,
     'accumulate': optional(positive),
-    'grad_clip': optional(number),
+    'grad_clip': optional(limit),
     'extra_losses': optional(sections),
 }
 
@@ -91,7 +95,7 @@ LOADER = {
     'name': text,
     'type': text,
     'scale': positive,
-    'num_worker_per_gpu': integer,
+    'num_worker_per_gpu': count,
     'batch_size_per_gpu': positive,
     'dataset_enlarge_ratio': number,
     'prefetch_mode': optional(one_of('cpu', 'cuda')),

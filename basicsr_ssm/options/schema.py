@@ -19,7 +19,7 @@ from basicsr.utils.registry import (
 
 from basicsr_ssm.options import known
 from basicsr_ssm.options.errors import OptionError, did_you_mean
-from basicsr_ssm.options.kinds import Kind, anything, number, of_signature, one_of, section
+from basicsr_ssm.options.kinds import Kind, anything, number, numbers, of_signature, one_of, section
 
 SCHEDULERS = {
     'MultiStepLR': lr_scheduler.MultiStepRestartLR,
@@ -92,6 +92,7 @@ class _Check:
         self.registered('model_type', model, MODEL_REGISTRY)
         for phase, dataset in self.inside(opt, 'datasets').items():
             self.dataset(phase, dataset)
+        self.different_names()
         for key in networks:
             self.network(key, self.inside(opt, key))
         self.keys('path', self.inside(opt, 'path'), {**known.PATH, **_path_of_networks(networks)})
@@ -107,7 +108,7 @@ class _Check:
 
     def name(self) -> None:
         name = self.opt.get('name')
-        if isinstance(name, str) and not re.fullmatch(r'[\w.+-]+', name):
+        if isinstance(name, str) and not re.fullmatch(r'\.*[\w+-][\w.+-]*', name):  # not '..' either
             self.problems.append(f'name: {name!r} names a folder and files; use letters, digits and _ - . +')
 
     def dataset(self, phase: str, dataset: object) -> None:
@@ -127,6 +128,17 @@ class _Check:
         open_ended = specific is None and registered is not None
         if specific is not None or open_ended:
             self.keys(where, dataset, {**known.LOADER, **(specific or {})}, wanted, open_ended)
+
+    def different_names(self) -> None:
+        """Results, metrics and images of a validation or test set go by its name."""
+        seen = {}
+        for phase, dataset in self.inside(self.opt, 'datasets').items():
+            name = dataset.get('name') if isinstance(dataset, dict) else None
+            if phase == 'train' or name is None:
+                continue
+            if name in seen:
+                self.problems.append(f'datasets.{phase}.name: {name!r} is the name of datasets.{seen[name]}, too')
+            seen.setdefault(name, phase)
 
     def network(self, key: str, options: dict) -> None:
         network = self.registered(f'{key}.type', options.get('type'), ARCH_REGISTRY)
@@ -168,15 +180,27 @@ class _Check:
                 options = self.inside(train, key)
                 optimizer = self.one_of(f'train.{key}.type', options.get('type'), OPTIMIZERS, 'optimizer')
                 self.signature(f'train.{key}', options, optimizer, leave_out=('params',), more={'lr': number})
+                if optimizer is not None and not self.problems:
+                    self.dry_optimizer(f'train.{key}', options, optimizer)
         options = self.inside(train, 'scheduler')
         scheduler = self.one_of('train.scheduler.type', options.get('type'), SCHEDULERS, 'scheduler')
-        self.signature('train.scheduler', options, scheduler, leave_out=('optimizer',))
+        takes = of_signature(scheduler)[0] if scheduler else {}
+        lists = {key: numbers for key in ('periods', 'milestones') if key in takes}
+        self.signature('train.scheduler', options, scheduler, leave_out=('optimizer',), more=lists)
         self.schedule_lengths(options, train.get('total_iter'))
         for key in ('pixel_opt', 'perceptual_opt', 'gan_opt'):
             self.loss(f'train.{key}', self.inside(train, key))
         for i, options in enumerate(train.get('extra_losses') or () if ours else ()):
             if isinstance(options, dict):
                 self.loss(f'train.extra_losses.{i}', options, needed=True)
+
+    def dry_optimizer(self, where: str, options: dict, optimizer: type) -> None:
+        """The optimizer's own checks of its values."""
+        arguments = {name: value for name, value in options.items() if name != 'type'}
+        try:
+            optimizer([torch.zeros(1, requires_grad=True)], **arguments)
+        except (ValueError, TypeError, IndexError) as error:
+            self.problems.append(f'{where}: {optimizer.__name__} does not take these values: {error}')
 
     def schedule_lengths(self, options: dict, total_iter: object) -> None:
         for key, weights in (('periods', 'restart_weights'), ('restarts', 'restart_weights')):
@@ -194,7 +218,10 @@ class _Check:
     def loss(self, where: str, options: dict, needed: bool = False) -> None:
         if options or needed:
             loss = self.registered(f'{where}.type', options.get('type'), LOSS_REGISTRY)
-            self.signature(where, options, loss)
+            takes = of_signature(loss)[0] if loss else {}
+            # 'none' would leave no single number to go down from
+            reduction = {'reduction': one_of('mean', 'sum')} if 'reduction' in takes else {}
+            self.signature(where, options, loss, more=reduction)
 
     def val(self, val: dict, listed: bool) -> None:
         ours = self.opt.get('model_type') == 'VideoSSMModel'

@@ -230,6 +230,7 @@ def test_linear_attention_equals_its_formula():
         (dict(mid_channels=48), 'multiple of 32'),
         (dict(rec_ks=4), 'odd'),
         (dict(n_convrec=0), 'n_convrec=0'),
+        (dict(num_blocks=-1), 'num_blocks=-1'),
         (dict(num_block=7), "did you mean 'num_blocks'"),
         (dict(arc_mixer='mamba'), 'cross_mixer'),
         (dict(n_mambablocks=3), 'not the published setting 1'),
