@@ -31,12 +31,12 @@ def read(path: str | Path) -> dict:
         raise CheckpointError(f'no checkpoint at {path}')
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
+    except (pickle.UnpicklingError, KeyError) as error:
+        # PyTorch's own words advise to load it all the same, which would run what is inside
         raise CheckpointError(
-            f'{path} is no checkpoint of tensors and plain values, or not a PyTorch file at all: '
-            f'{str(error).splitlines()[0]}'
+            f'{path} is no checkpoint of tensors and plain values, or not a PyTorch file at all; it was not loaded'
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
         size, reason = f'{path.stat().st_size:,} bytes', (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(f'{path} cannot be read ({size}; cut short?): {reason}') from error
     if not isinstance(content, dict):
