@@ -87,14 +87,15 @@ def _named(paths: list[Path]) -> dict[str, Path]:
             break
         for i in alike:
             depth[i] += 1
-    # What is still alike differs only in characters that names cannot hold, or in the suffix.
+    # What is still alike differs only in characters that names cannot hold, or in the suffix: numbers tell it apart,
+    # and the folders above, which say nothing then, stay out of the names.
     count: Counter[str] = Counter()
     result: dict[str, Path] = {}
     for i in sorted(range(len(parts)), key=lambda i: (names[i], str(full[i]))):
         if names.count(names[i]) > 1:
-            depth[i] = 1
-            count[names[i]] += 1
-            result[f'{names[i][:90]}_{count[names[i]]}'] = paths[i]
+            base = safe_name(parts[i][-1])[:90]
+            count[base] += 1
+            result[f'{base}_{count[base]}'] = paths[i]
         else:
             result[names[i]] = paths[i]
     if len(result) < len(paths):

@@ -40,3 +40,10 @@ def test_what_cannot_be_meant(tmp_path, moving_frames, write_folder):
     (folder / 'film.mp4').touch()
     with pytest.raises(UserError, match='both images and videos'):
         find_sources([folder])
+
+
+def test_names_that_only_numbers_tell_apart_do_not_show_the_folders_above(tmp_path):
+    for name in ('ä', 'ö'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / '0.png').touch()
+    assert list(find_sources([tmp_path])) == ['source_1', 'source_2']
