@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from basicsr_ssm.clips.video_encoding import OutputError
+from basicsr_ssm.clips.writer_context import WriterContext
 
 _FRAME_NAME = re.compile(r'\d{8}\.png')
 
@@ -18,7 +19,7 @@ def holds_only_frames(folder: Path) -> bool:
     return all(entry.is_file() and _FRAME_NAME.fullmatch(entry.name) for entry in folder.iterdir())
 
 
-class FrameFolderWriter:
+class FrameFolderWriter(WriterContext):
     """Write frames as ``<path>/<number, 8 digits>.png``. A context manager, as VideoWriter is.
 
     Until it is finished, the frames are in the hidden folder ``.<name>.<process id>.part`` beside it. An existing
@@ -94,12 +95,3 @@ class FrameFolderWriter:
     def abort(self) -> None:
         """Drop everything: nothing is left at ``path`` that was not there before."""
         shutil.rmtree(self._part, ignore_errors=True)
-
-    def __enter__(self) -> 'FrameFolderWriter':
-        return self
-
-    def __exit__(self, kind, error, trace) -> None:
-        if kind is None:
-            self.finish()
-        else:
-            self.abort()

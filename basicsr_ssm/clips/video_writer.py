@@ -10,6 +10,7 @@ from basicsr_ssm.clips.audio_copy import AudioCopy
 from basicsr_ssm.clips.clock import Clock
 from basicsr_ssm.clips.pyav import import_av
 from basicsr_ssm.clips.video_encoding import Encoding, OutputError
+from basicsr_ssm.clips.writer_context import WriterContext
 
 # Pixels are converted with the matrix of BT.709 whatever the size, and the file says so.
 _BT709 = 1
@@ -19,7 +20,7 @@ _AREA = 0x20
 _ACCURATE_ROUNDING = 0x40000
 
 
-class VideoWriter:
+class VideoWriter(WriterContext):
     """Write one video file. As a context manager: leaving it normally finishes the file, an exception removes it.
 
     Until then the frames are in a hidden file beside it, ``.<name>.<process id>.part``, which is flushed to the disk
@@ -196,12 +197,3 @@ class VideoWriter:
         except (self._av.FFmpegError, OSError) as error:
             reason = getattr(error, 'strerror', None) or error
             raise OutputError(f'{self.path}: cannot write the video: {reason}') from error
-
-    def __enter__(self) -> 'VideoWriter':
-        return self
-
-    def __exit__(self, kind, error, trace) -> None:
-        if kind is None:
-            self.finish()
-        else:
-            self.abort()
