@@ -115,14 +115,10 @@ def _block(filter: _Filter, groups: int, channels: int) -> np.ndarray:
 
 
 def _resize(frame: np.ndarray, filter: _Filter) -> np.ndarray:
+    h, w = frame.shape[:2]
     channels = 1 if frame.ndim == 2 else frame.shape[2]
-    down, across = _Line(frame.shape[0], filter), _Line(frame.shape[1], filter)
-    # BORDER_REFLECT repeats the edge pixel, as MATLAB does at any distance.
-    padded = cv2.copyMakeBorder(frame, *down.padding, *across.padding, cv2.BORDER_REFLECT)
-    padded = padded.reshape(len(padded), -1)
-    # Flipping the top bit of a byte and reading it as signed subtracts 128: half the magnitude, half the error.
-    np.bitwise_xor(padded, 128, out=padded)
-    rows = _filter_columns(padded.view(np.int8), filter, down)
+    down, across = _Line(h, filter), _Line(w, filter)
+    rows = _filter_columns(frame.reshape(h, w * channels), filter, down, across, channels)
     block = _block(filter, across.groups, channels)
     sums = np.matmul(across.windows(rows, channels), np.ascontiguousarray(block.T))
     blocks, high = (_rounded(sums, filter, sign) for sign in (-1, 1))
@@ -131,24 +127,36 @@ def _resize(frame: np.ndarray, filter: _Filter) -> np.ndarray:
     return np.ascontiguousarray(out).reshape(out.shape[: frame.ndim])
 
 
-def _filter_columns(padded: np.ndarray, filter: _Filter, line: _Line) -> np.ndarray:
-    """int8 (h, w·c) → float32 (outputs, w·c), `denominator` times too large: whole numbers below 2**24, so exact."""
-    width, overlap = padded.shape[1], line.window - line.step
-    block = _block(filter, line.groups, 1)
-    strip = min(_STRIP, line.count)
-    inputs = np.empty((strip * line.step + overlap, width), np.float32)
+def _filter_columns(frame: np.ndarray, filter: _Filter, down: _Line, across: _Line, channels: int) -> np.ndarray:
+    """uint8 (h, w·c) → float32 (outputs, padded w·c), 128 less and `denominator` times too large.
+
+    Whole numbers below 2**24, so exact.
+    """
+    width, overlap = frame.shape[1], down.window - down.step
+    block = _block(filter, down.groups, 1)
+    strip = min(_STRIP, down.count)
+    signed = np.empty((max(overlap, strip * down.step), width), np.uint8)
+    inputs = np.empty((strip * down.step + overlap, width), np.float32)
     row, item = inputs.strides
-    shape, strides = (strip, line.window, width), (line.step * row, row, item)
+    shape, strides = (strip, down.window, width), (down.step * row, row, item)
     windows = np.lib.stride_tricks.as_strided(inputs, shape, strides, writeable=False)
-    rows = np.empty((line.count, len(block), width), np.float32)
-    inputs[:overlap] = padded[:overlap]
-    for first in range(0, line.count, strip):
-        n = min(strip, line.count - first)
-        top = overlap + first * line.step
-        np.copyto(inputs[overlap : overlap + n * line.step], padded[top : top + n * line.step])
-        np.matmul(block, windows[:n], out=rows[first : first + n])
-        inputs[:overlap] = inputs[strip * line.step :]
-    return rows.reshape(-1, width)
+    rows = np.empty((down.count, len(block), sum(across.padding) * channels + width), np.float32)
+    inside = rows[:, :, across.padding[0] * channels :][:, :, :width]
+
+    def read(first: int, out: np.ndarray) -> None:
+        # Flipping the top bit of a byte and reading it as signed subtracts 128: half the magnitude, half the error.
+        flipped = np.bitwise_xor(down.take(frame, first, len(out)), 128, out=signed[: len(out)])
+        np.copyto(out, flipped.view(np.int8))
+
+    read(0, inputs[:overlap])
+    for first in range(0, down.count, strip):
+        n = min(strip, down.count - first)
+        read(overlap + first * down.step, inputs[overlap : overlap + n * down.step])
+        np.matmul(block, windows[:n], out=inside[first : first + n])
+        inputs[:overlap] = inputs[strip * down.step :]
+    rows = rows.reshape(-1, rows.shape[2])
+    across.fill(rows.reshape(len(rows), -1, channels))
+    return rows
 
 
 def _rounded(sums: np.ndarray, filter: _Filter, sign: int) -> np.ndarray:
@@ -189,6 +197,23 @@ class _Line:
         self.step = self.groups * filter.step
         self.window = (self.groups - 1) * filter.step + window
         self.padding = filter.lead, self.step * (self.count - 1) + self.window - filter.lead - length
+        # Edge pixels are repeated in mirrored order, as MATLAB does at any distance.
+        place = np.arange(-self.padding[0], length + self.padding[1]) % (2 * length)
+        self.sources = np.minimum(place, 2 * length - 1 - place)
+
+    def take(self, frame: np.ndarray, first: int, count: int) -> np.ndarray:
+        """Rows first … first + count of the padded axis; a view where none of them is padding."""
+        start = first - self.padding[0]
+        if start >= 0 and start + count <= len(self.sources) - sum(self.padding):
+            return frame[start : start + count]
+        return frame[self.sources[first : first + count]]
+
+    def fill(self, rows: np.ndarray) -> None:
+        """Complete rows (h, padded w, c), of which only the inside is there yet."""
+        before, after = self.padding
+        inside = rows[:, before : rows.shape[1] - after]
+        rows[:, :before] = inside[:, self.sources[:before]]
+        rows[:, rows.shape[1] - after :] = inside[:, self.sources[len(self.sources) - after :]]
 
     def windows(self, rows: np.ndarray, channels: int) -> np.ndarray:
         """All windows along rows (h, w·c) as a view, (count, h, window·c)."""
