@@ -252,6 +252,26 @@ def test_networks_of_ours_check_their_values():
     assert problems_of(network_g={**small, 'mid_channels': 32}) == []
 
 
+def test_networks_of_ours_report_all_their_values_beside_all_other_mistakes():
+    network = {'type': 'MedVSR', 'scale': 2, 'mid_channels': 33, 'rec_ks': 4, 'window_size': 0, 'num_blocks': 'many'}
+    network.update(arc_mixer='mamba', n_mambablocks=3, num_block=7)
+    problems = problems_of(network_g=network, nmae=1, **{'train:optim_g:lr': -1, 'train:total_iter': '10k'})
+    for message in (
+        'nmae: no such option',
+        "network_g.num_blocks: expected a whole number, got 'many'",
+        "network_g: MedVSR: arc_mixer='mamba' is not the published setting",
+        'network_g: MedVSR: n_mambablocks=3 is not the published setting',
+        "network_g: MedVSR: unknown option 'num_block', did you mean 'num_blocks'?",
+        'network_g: MedVSR: mid_channels=33',
+        'network_g: MedVSR: rec_ks=4',
+        'network_g: MedVSR: window_size=0',
+        'train.total_iter: expected a whole number',
+        'train.optim_g: Adam does not take these values: Invalid learning rate',
+    ):
+        assert sum(message in problem for problem in problems) == 1, message
+    assert len(problems) == 10
+
+
 def test_validation_sets_have_names_of_their_own():
     two = {f'datasets:{phase}': {'name': 'same', 'type': 'TinyClips'} for phase in ('val', 'val_2')}
     assert problems_of(**two) == ["  datasets.val_2.name: 'same' is the name of datasets.val, too"]

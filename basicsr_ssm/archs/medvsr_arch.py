@@ -9,6 +9,7 @@ from basicsr.archs.spynet_arch import SpyNet
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
+from basicsr_ssm.archs.arguments import Arguments
 from basicsr_ssm.archs.deform_alignment import FlowGuidedDeformAlignment
 from basicsr_ssm.archs.flow import clip_flows, start_without_motion
 from basicsr_ssm.archs.published_options import check_published
@@ -50,7 +51,7 @@ class MedVSR(nn.Module):
         **published: further keys of the authors' option file, accepted at their published values.
 
     Raises:
-        ValueError: an argument outside of what is listed here.
+        ArgumentError: lists all arguments outside of what is listed here.
         CheckpointError: spynet_path holds no SpyNet.
     """
 
@@ -72,21 +73,18 @@ class MedVSR(nn.Module):
         **published,
     ):
         super().__init__()
-        check_published(published, type(self))
-        _check_choice('scale', scale, UPSAMPLING_STEPS)
-        _check_choice('propagation', propagation, PROPAGATIONS)
-        _check_choice('cross_mixer', cross_mixer, CROSS_MIXERS)
-        _check_choice('num_propagated', num_propagated, range(2, 8))
-        if mid_channels < 32 or mid_channels % 32:
-            raise ValueError(f'MedVSR: mid_channels={mid_channels} is not a multiple of 32 (heads of 16 in two halves)')
-        if rec_ks < 1 or rec_ks % 2 == 0:
-            raise ValueError(f'MedVSR: rec_ks={rec_ks} is not an odd kernel size')
-        for name, value in (('window_size', window_size), ('n_convrec', n_convrec)):
-            if value < 1:
-                raise ValueError(f'MedVSR: {name}={value} is less than 1')
-        for name, value in (('num_blocks', num_blocks), ('n_convfe', n_convfe)):
-            if value < 0:
-                raise ValueError(f'MedVSR: {name}={value} is less than 0')
+        arguments = Arguments('MedVSR')
+        check_published(published, type(self), arguments)
+        arguments.one_of('scale', scale, UPSAMPLING_STEPS)
+        arguments.one_of('propagation', propagation, PROPAGATIONS)
+        arguments.one_of('cross_mixer', cross_mixer, CROSS_MIXERS)
+        arguments.one_of('num_propagated', num_propagated, range(2, 8))
+        whole = mid_channels >= 32 and mid_channels % 32 == 0
+        arguments.need(whole, f'mid_channels={mid_channels} is not a multiple of 32 (heads of 16 in two halves)')
+        arguments.need(rec_ks >= 1 and rec_ks % 2 == 1, f'rec_ks={rec_ks} is not an odd kernel size')
+        arguments.at_least(1, window_size=window_size, n_convrec=n_convrec)
+        arguments.at_least(0, num_blocks=num_blocks, n_convfe=n_convfe)
+        arguments.done()
         self.mid_channels = mid_channels
         self.scale = scale
         self.num_propagated = num_propagated
@@ -204,8 +202,3 @@ class MedVSR(nn.Module):
             out = F.leaky_relu(F.pixel_shuffle(getattr(self, f'upconv{i}')(out), step), 0.1)
         out = self.conv_last(F.leaky_relu(self.conv_hr(out), 0.1))
         return out + F.interpolate(lq, scale_factor=self.scale, mode='bilinear', align_corners=False)
-
-
-def _check_choice(name: str, value, known) -> None:
-    if value not in known:
-        raise ValueError(f'MedVSR: {name}={value!r} is not one of {", ".join(repr(choice) for choice in known)}')

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import inspect
 
+from basicsr_ssm.archs.arguments import Arguments
+
 # key: (the value of the published network, what to write instead of another value)
 PUBLISHED = {
     'is_low_res_input': (True, 'give LR frames; scale sets the factor'),
@@ -31,16 +33,14 @@ PUBLISHED = {
 }
 
 
-def check_published(options: dict, network: type) -> None:
-    """Raises ValueError for a key that the network does not have, or one of the authors' at another value."""
+def check_published(options: dict, network: type, arguments: Arguments) -> None:
+    """Report each key that the network does not have, and each of the authors' at another value, to ``arguments``."""
+    known = [name for name in inspect.signature(network).parameters if name != 'published']
     for key, value in options.items():
         if key not in PUBLISHED:
-            known = [name for name in inspect.signature(network).parameters if name != 'published']
             nearest = difflib.get_close_matches(key, known, 1)
-            hint = f'; did you mean {nearest[0]!r}?' if nearest else f'; there are {", ".join(known)}'
-            raise ValueError(f'{network.__name__}: unknown option {key!r}{hint}')
+            hint = f'did you mean {nearest[0]!r}?' if nearest else f'there are {", ".join(known)}'
+            arguments.need(False, f'unknown option {key!r}, {hint}')
+            continue
         published, instead = PUBLISHED[key]
-        if value != published:
-            raise ValueError(
-                f'{network.__name__}: {key}={value!r} is not the published setting {published!r}: {instead}'
-            )
+        arguments.need(value == published, f'{key}={value!r} is not the published setting {published!r}: {instead}')

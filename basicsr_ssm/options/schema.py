@@ -17,6 +17,7 @@ from basicsr.utils.registry import (
     Registry,
 )
 
+from basicsr_ssm.archs.arguments import ArgumentError
 from basicsr_ssm.options import known
 from basicsr_ssm.options.errors import OptionError, did_you_mean
 from basicsr_ssm.options.kinds import Kind, anything, number, numbers, of_signature, one_of, section
@@ -145,22 +146,26 @@ class _Check:
         if network is None:
             return
         ours = network.__module__.startswith('basicsr_ssm.')
-        self.signature(key, options, network, strict=False)
+        wrong = self.signature(key, options, network, strict=False)
         kinds, _, _ = of_signature(network)
         if key == 'network_g' and 'scale' in kinds and self.opt.get('scale') is not None:
             default = _default(network, 'scale')
             if options.get('scale', default) != self.opt['scale']:
                 has, wanted = options.get('scale', default), self.opt['scale']
                 self.problems.append(f'network_g.scale: the network has {has}, the option file says scale: {wanted}')
-        if ours and not self.problems:
-            self.dry_build(key, options, network)
+        if ours:
+            self.dry_build(key, options, network, wrong)
 
-    def dry_build(self, key: str, options: dict, network: type) -> None:
-        """The network's own checks of its values, without its weights."""
-        arguments = {name: value for name, value in options.items() if name not in ('type', 'spynet_path')}
+    def dry_build(self, key: str, options: dict, network: type, wrong: set[str]) -> None:
+        """The network's own checks of its values, without its weights; those already found ``wrong`` are left out."""
+        leave_out = {'type', 'spynet_path', *wrong}
+        if leave_out & set(of_signature(network)[1]):  # it cannot be built without
+            return
         try:
             with torch.device('meta'):
-                network(**arguments)
+                network(**{name: value for name, value in options.items() if name not in leave_out})
+        except ArgumentError as error:
+            self.problems += [f'{key}: {error.network}: {problem}' for problem in error.problems]
         except ValueError as error:
             self.problems.append(f'{key}: {error}')
 
@@ -179,9 +184,10 @@ class _Check:
             if key.startswith('optim_'):
                 options = self.inside(train, key)
                 optimizer = self.one_of(f'train.{key}.type', options.get('type'), OPTIMIZERS, 'optimizer')
-                self.signature(f'train.{key}', options, optimizer, leave_out=('params',), more={'lr': number})
-                if optimizer is not None and not self.problems:
-                    self.dry_optimizer(f'train.{key}', options, optimizer)
+                where = f'train.{key}'
+                wrong = self.signature(where, options, optimizer, leave_out=('params',), more={'lr': number})
+                if optimizer is not None:
+                    self.dry_optimizer(where, options, optimizer, wrong)
         options = self.inside(train, 'scheduler')
         scheduler = self.one_of('train.scheduler.type', options.get('type'), SCHEDULERS, 'scheduler')
         takes = of_signature(scheduler)[0] if scheduler else {}
@@ -194,9 +200,9 @@ class _Check:
             if isinstance(options, dict):
                 self.loss(f'train.extra_losses.{i}', options, needed=True)
 
-    def dry_optimizer(self, where: str, options: dict, optimizer: type) -> None:
-        """The optimizer's own checks of its values."""
-        arguments = {name: value for name, value in options.items() if name != 'type'}
+    def dry_optimizer(self, where: str, options: dict, optimizer: type, wrong: set[str]) -> None:
+        """The optimizer's own checks of its values; those already found ``wrong`` are left out."""
+        arguments = {name: value for name, value in options.items() if name not in {'type', *wrong}}
         try:
             optimizer([torch.zeros(1, requires_grad=True)], **arguments)
         except (ValueError, TypeError, IndexError) as error:
@@ -244,30 +250,39 @@ class _Check:
         value = options.get(key)
         return value if isinstance(value, dict) else {}
 
-    def keys(self, where: str, options: dict, kinds: dict[str, Kind], wanted=(), open_ended: bool = False) -> None:
-        """Report unknown and missing keys and values of another kind; put converted values in their place."""
+    def keys(self, where: str, options: dict, kinds: dict[str, Kind], wanted=(), open_ended: bool = False) -> set[str]:
+        """Report unknown and missing keys and values of another kind; put converted values in their place.
+
+        Returns:
+            the keys that were reported.
+        """
         prefix = f'{where}.' if where else ''
+        wrong = {key for key in wanted if options.get(key) is None}
         for key, value in options.items():
             if key in kinds:
                 try:
                     options[key] = kinds[key](value)
                 except (ValueError, OverflowError) as error:
                     self.problems.append(f'{prefix}{key}: {error}')
+                    wrong.add(key)
             elif hint := known.INSTEAD_OF_KEY.get(re.sub(r'^datasets\.[^.]*\.', 'datasets.*.', f'{prefix}{key}')):
                 self.problems.append(f'{prefix}{key}: {hint}')
+                wrong.add(key)
             elif not open_ended:
                 self.problems.append(f'{prefix}{key}: no such option; {did_you_mean(str(key), kinds)}')
+                wrong.add(key)
         self.problems.extend(f'{prefix}{key}: missing' for key in wanted if options.get(key) is None)
+        return wrong
 
     def signature(
         self, where: str, options: dict, function: Callable | None, leave_out=(), more=None, strict: bool = False
-    ) -> None:
-        """Check the options of something registered against what it takes."""
+    ) -> set[str]:
+        """Check the options of something registered against what it takes; returns the keys that were reported."""
         if function is None:
-            return
+            return set()
         kinds, wanted, open_ended = of_signature(function, leave_out)
         kinds = {'type': anything, **kinds, **(more or {})}
-        self.keys(where, options, kinds, wanted, open_ended and not strict)
+        return self.keys(where, options, kinds, wanted, open_ended and not strict)
 
     def registered(self, where: str, name: object, registry: Registry) -> Callable | None:
         objects = {key: value for full, value in registry for key in (full.removesuffix('_basicsr'), full)}

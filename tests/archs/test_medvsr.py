@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from basicsr_ssm.archs import MedVSR
+from basicsr_ssm.archs.arguments import ArgumentError
 from basicsr_ssm.ops import flow_warp
 
 SMALL = dict(mid_channels=32, num_blocks=1, n_convfe=1, n_convrec=2, window_size=8, rec_ks=3)
@@ -239,6 +240,14 @@ def test_linear_attention_equals_its_formula():
 def test_a_wrong_option_says_what_is_known(options, message):
     with pytest.raises(ValueError, match=message):
         MedVSR(**{**SMALL, **options})
+
+
+def test_wrong_options_are_reported_together():
+    with pytest.raises(ArgumentError) as caught:
+        MedVSR(**{**SMALL, 'rec_ks': 4, 'n_convrec': 0, 'num_block': 7, 'Mlp_block': 'Mlp'})
+    starts = [problem.partition('=')[0] for problem in caught.value.problems]
+    assert starts == ["unknown option 'num_block', did you mean 'num_blocks'?", 'Mlp_block', 'rec_ks', 'n_convrec']
+    assert all(problem in str(caught.value) for problem in caught.value.problems)
 
 
 def test_the_authors_option_file_is_accepted():

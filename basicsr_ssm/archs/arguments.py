@@ -1,0 +1,49 @@
+"""A network's checks of its own arguments: everything that is wrong, in one error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class ArgumentError(ValueError):
+    """Arguments that a network cannot be built with.
+
+    Attributes:
+        network: name of the network.
+        problems: what is wrong with each of them; the message is all of it.
+    """
+
+    def __init__(self, network: str, problems: list[str]):
+        super().__init__(f'{network}: {"; ".join(problems)}')
+        self.network, self.problems = network, problems
+
+    def __reduce__(self):
+        return type(self), (self.network, self.problems)
+
+
+class Arguments:
+    """Collects problems of the arguments of ``network``, and raises them together at ``done``."""
+
+    def __init__(self, network: str):
+        self.network = network
+        self.problems: list[str] = []
+
+    def need(self, fulfilled: bool, problem: str) -> None:
+        """``problem`` says what is wrong unless ``fulfilled``; it starts with the argument's name."""
+        if not fulfilled:
+            self.problems.append(problem)
+
+    def one_of(self, name: str, value: object, choices: Iterable) -> None:
+        """``value`` has to be one of ``choices``."""
+        choices = list(choices)
+        self.need(value in choices, f'{name}={value!r} is not one of {", ".join(map(repr, choices))}')
+
+    def at_least(self, least: float, **values: float) -> None:
+        """Each of ``values`` has to be ``least`` or more."""
+        for name, value in values.items():
+            self.need(value >= least, f'{name}={value} is less than {least}')
+
+    def done(self) -> None:
+        """Raise ArgumentError if there was any problem."""
+        if self.problems:
+            raise ArgumentError(self.network, self.problems)
