@@ -114,7 +114,7 @@ def cut_source(
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     _remove_unfinished(folder)
-    finished = {path.name: note for path in folder.iterdir() if (note := _checked(path))}
+    finished = {path.name: note for path in folder.iterdir() if (note := checked_clip(path))}
     open_clips: dict[int, deque[Future]] = {}
     closing: list[tuple[int, deque[Future]]] = []
     count = 0
@@ -206,8 +206,8 @@ def _remove_unfinished(folder: Path) -> None:
         shutil.rmtree(path)
 
 
-def _checked(clip: Path) -> dict | None:
-    """The clip's note, if its frames are all there and as they were when it was written."""
+def checked_clip(clip: Path) -> dict | None:
+    """The clip's note, if its frames are all there and as they were when it was written; otherwise it is removed."""
     try:
         note = json.loads((clip / 'clip.json').read_bytes())
         if all(sha256_of(sorted((clip / kind).iterdir())) == sha for kind, sha in note['sha256'].items()):

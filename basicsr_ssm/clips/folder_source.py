@@ -54,7 +54,7 @@ def read_image(path: Path, index: int) -> np.ndarray:
         content = path.read_bytes()
     except OSError as error:
         raise DamagedSourceError(path, index, f'cannot be read ({error.strerror})') from error
-    fault = _cut_off(content)
+    fault = cut_off(content)
     if fault:
         raise DamagedSourceError(path, index, fault)
     try:
@@ -72,7 +72,7 @@ def read_image(path: Path, index: int) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
 
 
-def _cut_off(content: bytes) -> str | None:
+def cut_off(content: bytes) -> str | None:
     """What is missing from a PNG, JPEG or BMP; the decoders would fill it with gray and say nothing."""
     if content.startswith(b'\x89PNG\r\n\x1a\n'):
         position = 8

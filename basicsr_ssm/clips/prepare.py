@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,14 +16,14 @@ from basicsr_ssm.clips.assemble import assemble, publish
 from basicsr_ssm.clips.cut import Crew, Cutting, cut_source
 from basicsr_ssm.clips.folder_source import image_files
 from basicsr_ssm.clips.imresize import SCALES
+from basicsr_ssm.clips.output_folder import WORK, check_same, finished_manifest, locked
 from basicsr_ssm.clips.sources import FrameSource, open_source
 from basicsr_ssm.clips.splits import SplitRule
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.files import WriteError, sha256_of, write_json, writing
+from basicsr_ssm.files import WriteError, sha256_of, write_json
 from basicsr_ssm.version import __version__
 
 FORMS = ('lmdb', 'png')
-WORK = '.partial'
 
 
 @dataclass(frozen=True)
@@ -96,19 +93,19 @@ def prepare(
     output = Path(output)
     recipe.split.check_names(list(sources))
     workers = workers or (len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())
-    done = _existing(output)
+    done = finished_manifest(output)
     digests = _digests(sources, workers)
     identity = {'settings': recipe.settings(), 'sources': digests}
     if done is not None:
         begun = {'settings': done['settings'], 'sources': {s['name']: s['sha256'] for s in done['sources']}}
         begun['sources'] |= {s['name']: s['sha256'] for s in done['skipped']}
-        _same(begun, identity, output)
+        check_same(begun, identity, output)
         shutil.rmtree(output / WORK, ignore_errors=True)
         return done
     work = output / WORK
-    with _locked(work):
+    with locked(work):
         if (work / 'begun.json').exists():
-            _same(json.loads((work / 'begun.json').read_bytes()), identity, output)
+            check_same(json.loads((work / 'begun.json').read_bytes()), identity, output)
         else:
             write_json(work / 'begun.json', identity)
         if not (work / 'manifest.json').exists():
@@ -121,50 +118,6 @@ def prepare(
         manifest = json.loads((work / 'manifest.json').read_bytes())
         publish(work, output, {clip['split'] for clip in manifest['clips']})
     return manifest
-
-
-def _existing(output: Path) -> dict | None:
-    """The manifest of a finished data set; UserError when there is something else at `output`."""
-    try:
-        if (output / 'manifest.json').exists():
-            manifest = json.loads((output / 'manifest.json').read_bytes())
-            if {'settings', 'sources', 'skipped', 'clips'} <= set(manifest):
-                return manifest
-        elif not output.exists() or (output / WORK).exists() or not any(output.iterdir()):
-            return None
-    except (ValueError, TypeError):
-        pass
-    except OSError as error:
-        raise UserError(f'{output}: cannot be read ({error.strerror})') from error
-    raise UserError(f'{output}: holds something that is not a prepared data set; choose another --output')
-
-
-def _same(begun: dict, now: dict, output: Path) -> None:
-    old, new = begun['settings'], now['settings']
-    changes = [f'{k}: {old.get(k)}, now {new.get(k)}' for k in {**old, **new} if old.get(k) != new.get(k)]
-    old, new = begun['sources'], now['sources']
-    changes += [f'source {k} is new' for k in new if k not in old]
-    changes += [f'source {k} is gone' for k in old if k not in new]
-    changes += [f'source {k} has changed' for k in new if k in old and new[k] != old[k]]
-    if changes:
-        more = f' and {len(changes) - 5} more' if len(changes) > 5 else ''
-        raise UserError(
-            f'{output}: holds a data set, finished or begun, with other settings ({"; ".join(changes[:5])}{more}); '
-            f'choose another --output or delete it'
-        )
-
-
-@contextmanager
-def _locked(work: Path) -> Iterator[None]:
-    with writing(work):
-        work.mkdir(parents=True, exist_ok=True)
-        file = (work / 'lock').open('w')
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f'{work.parent}: another run is preparing this data set') from error
-        yield
 
 
 def _digests(sources: dict[str, Path], workers: int) -> dict[str, str]:
