@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -75,8 +76,7 @@ class DicomSource(FrameSource):
             yield frame
 
     def _open_video(self, pydicom) -> VideoSource | None:
-        syntax = self._header.file_meta.get('TransferSyntaxUID', '') if hasattr(self._header, 'file_meta') else ''
-        if not pydicom.uid.UID(syntax).name.startswith(('MPEG', 'HEVC')):
+        if not self._syntax().name.startswith(('MPEG', 'HEVC')):
             return None
         try:
             dataset = pydicom.dcmread(self.path)
@@ -85,21 +85,34 @@ class DicomSource(FrameSource):
             raise DamagedSourceError(self.path, 0, f'the video inside cannot be read ({error})') from error
         return VideoSource(self.path, io.BytesIO(stream))
 
+    def _syntax(self):
+        """The transfer syntax: how the pixels are encoded."""
+        header = self._header
+        syntax = header.file_meta.get('TransferSyntaxUID', '') if hasattr(header, 'file_meta') else ''
+        return import_pydicom().uid.UID(syntax)
+
     def _pixels(self) -> Iterator[np.ndarray]:
         """Decoded frames, YBR already converted to RGB by pydicom."""
         pydicom = import_pydicom()
+        # Frame by frame, pydicom 3.0 corrects the sign of these in the file's own bytes and fails; by number it copies.
+        by_number = self._syntax().name.startswith(('JPEG 2000', 'JPEG-LS'))
         count = 0
         try:
-            for pixels in pydicom.pixels.iter_pixels(self.path, force=True):
+            indices = range(self.frame_count) if by_number else None
+            # From a path it reads one frame at a time, but does not inflate.
+            deflated = self._syntax() == pydicom.uid.DeflatedExplicitVRLittleEndian
+            source = pydicom.dcmread(self.path) if deflated else self.path
+            for pixels in pydicom.pixels.iter_pixels(source, force=True, indices=indices):
                 yield pixels
                 count += 1
         except (GeneratorExit, UserError):
             raise
         except Exception as error:
-            # A RuntimeError with this text is about the installation, not about the file.
-            if 'missing dependencies' in str(error) or 'missing required dependencies' in str(error):
-                raise UserError(f'{self.path}: {error}') from error
-            raise DamagedSourceError(self.path, count, f'cannot be decoded ({error})') from error
+            # A RuntimeError with such a text is about the installation, not about the file.
+            if any(text in str(error) for text in ('missing dependencies', 'does not support')):
+                raise UserError(f'{self.path}: {_wanted_decoder(self._syntax())}') from error
+            reason = ' '.join(str(error).split())
+            raise DamagedSourceError(self.path, count, f'cannot be decoded ({reason})') from error
         if count < self.frame_count:
             raise DamagedSourceError(self.path, count, f'ends after {count} of {self.frame_count} frames')
 
@@ -130,6 +143,18 @@ class DicomSource(FrameSource):
             ends = [(float(v.min()), float(v.max())) for v in (lut(p, self._header) for p in self._pixels())]
             self._range = min(low for low, _ in ends), max(high for _, high in ends)
         return self._range
+
+
+def _wanted_decoder(syntax) -> str:
+    """What to install for files of this transfer syntax, which what is installed cannot decode."""
+    missing = {}
+    for line in import_pydicom().pixels.get_decoder(syntax).missing_dependencies:
+        plugin, _, needs = line.partition(' - requires ')
+        missing[plugin] = re.findall(r'[A-Za-z][\w-]*(?=>=|,| and |$)', needs)
+    packages = missing.get('pylibjpeg') or next(iter(missing.values()), None)
+    if not packages:
+        return f'none of the installed decoders can read its pixels ({syntax.name})'
+    return f'a decoder for its pixels ({syntax.name}) is missing: pip install {" ".join(packages)}'
 
 
 def _frame_rate(header) -> Fraction | None:

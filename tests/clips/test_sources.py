@@ -1,5 +1,6 @@
 """Every kind of input that is read, and every kind of damage that must be noticed."""
 
+import importlib.util
 import sys
 
 import cv2
@@ -223,6 +224,43 @@ def test_dicom_with_video_inside(tmp_path, moving_frames, write_video, write_dic
     data.save_as(path)
     source, got = read(path)
     assert source.size == (48, 64) and close(got, frames, 1)
+
+
+@pytest.fixture
+def pydicoms_own():
+    """pydicoms_own(name): the path of a test file that pydicom's wheel brings along."""
+    data = pytest.importorskip('pydicom.data')
+
+    def find(name):
+        path = data.get_testdata_file(name, download=False)
+        return path or pytest.skip(f'this pydicom has no {name}')
+
+    return find
+
+
+def test_dicom_of_jpeg_2000_with_another_sign(pydicoms_own):
+    """pydicom corrects the sign in memory that it cannot write to, when it goes from frame to frame."""
+    pydicom = pytest.importorskip('pydicom')
+    source, got = read(pydicoms_own('J2K_pixelrep_mismatch.dcm'))
+    data = pydicom.dcmread(source.path)
+    low, high = -10, 89  # the file's first window: centre 40, width 100
+    values = data.pixel_array.astype(float)
+    assert values.min() < 0
+    assert close([frame[..., 0] for frame in got], [(values.clip(low, high) - low) * 255 / (high - low)], 0.5)
+
+
+def test_deflated_dicom(pydicoms_own):
+    pydicom = pytest.importorskip('pydicom')
+    source, got = read(pydicoms_own('image_dfl.dcm'))
+    assert np.array_equal(got[0][..., 0], pydicom.dcmread(source.path).pixel_array)
+
+
+@pytest.mark.skipif(importlib.util.find_spec('libjpeg') is not None, reason='pylibjpeg-libjpeg decodes these')
+@pytest.mark.parametrize('name', ['JPEG-lossy.dcm', 'JPGExtended.dcm', 'MR_small_jpeg_ls_lossless.dcm'])
+def test_a_missing_decoder_is_not_damage(pydicoms_own, name):
+    with pytest.raises(UserError, match=rf'{name}: a decoder .* is missing: pip install pylibjpeg \S+$') as caught:
+        read(pydicoms_own(name))
+    assert not isinstance(caught.value, DamagedSourceError) and '\n' not in str(caught.value)
 
 
 def test_damaged_dicom(tmp_path, moving_frames, write_dicom):
