@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--source', required=True, nargs='+', metavar='PATH', help='videos, DICOM files, folders of them or of images'
     )
-    parser.add_argument('--split', metavar='SHARES', help='shares of the sources (default: train=0.8,val=0.1,test=0.1)')
+    parser.add_argument(
+        '--split', metavar='SHARES', help='shares of the sources, 1 in all (default: train=0.8,val=0.1,test=0.1)'
+    )
     parser.add_argument('--val', nargs='+', metavar='NAME', help='instead of --split: the sources for validation')
     parser.add_argument('--test', nargs='+', metavar='NAME', help='instead of --split: the sources for testing')
     parser.add_argument('--seed', type=int, default=0, help='draws the sources for --split (%(default)s)')
@@ -26,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     lists = {split: tuple(names) for split, names in (('val', args.val), ('test', args.test)) if names}
-    if lists and args.split:
+    if lists and args.split is not None:
         raise UserError('--split draws the sources, --val and --test name them: give one or the other')
-    shares = {'shares': parse_shares(args.split)} if args.split else {}
+    shares = {'shares': parse_shares(args.split)} if args.split is not None else {}
     recipe = Recipe(cutting_of(args), SplitRule(lists=lists, seed=args.seed, **shares), args.format)
     sources = find_sources(args.source)
     manifest = prepare(sources, args.output, recipe, workers=args.workers, strict=args.strict)

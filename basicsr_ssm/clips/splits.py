@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from basicsr_ssm.errors import UserError
 
 SPLITS = ('train', 'val', 'test')
+ROUNDING = 0.0101  # three thirds may be written as 0.33
 
 
 @dataclass(frozen=True)
@@ -16,14 +17,23 @@ class SplitRule:
     """Either shares or lists.
 
     Attributes:
-        shares: split → share of the sources; used when no list is given.
+        shares: split → share of the sources, adding up to 1; used when no list is given.
         lists: split → names of its sources; the sources that no list names go to train.
         seed: another seed draws other sources for the shares.
+
+    Raises:
+        UserError: a split that is none of SPLITS, or shares that are none.
     """
 
     shares: dict[str, float] = field(default_factory=lambda: {'train': 0.8, 'val': 0.1, 'test': 0.1})
     lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
     seed: int = 0
+
+    def __post_init__(self):
+        unknown = [split for split in (*self.shares, *self.lists) if split not in SPLITS]
+        if unknown:
+            raise UserError(f'there is no split {unknown[0]}; there are {", ".join(SPLITS)}')
+        _check_shares(self.shares)
 
     def assign(self, names: Sequence[str]) -> dict[str, list[str]]:
         """split → its sources, sorted; only splits that were asked for.
@@ -82,8 +92,14 @@ def parse_shares(text: str) -> dict[str, float]:
             shares[split] = float(value)
         except ValueError:
             raise UserError(f'--split {text}: {value!r} is not a number') from None
-        if not 0 <= shares[split] < float('inf'):
-            raise UserError(f'--split {text}: the share of {split} must be at least 0')
-    if not sum(shares.values()):
-        raise UserError(f'--split {text}: all shares are 0')
+    _check_shares(shares)
     return shares
+
+
+def _check_shares(shares: dict[str, float]) -> None:
+    text = ','.join(f'{split}={share:g}' for split, share in shares.items())
+    if not all(0 <= share <= 1 for share in shares.values()):  # NaN neither
+        raise UserError(f'--split {text}: a share is a number from 0 to 1')
+    total = sum(shares.values())
+    if abs(total - 1) > ROUNDING:
+        raise UserError(f'--split {text}: the shares add up to {total:g}, not to 1')

@@ -41,6 +41,28 @@ def test_lists():
 
 def test_shares_in_words():
     assert parse_shares('train=0.9, val=0.1') == {'train': 0.9, 'val': 0.1}
+    assert parse_shares('train=0.33,val=0.33,test=0.33') == {'train': 0.33, 'val': 0.33, 'test': 0.33}
+    assert parse_shares('test=1,val=0') == {'test': 1, 'val': 0}
     for text in ('train', 'train=x', 'trian=1', 'train=1,train=1', 'train=-1', 'train=nan', 'train=0', ''):
         with pytest.raises(UserError, match='--split'):
             parse_shares(text)
+
+
+def test_shares_are_shares():
+    for text, message in (
+        ('train=2', 'a share is a number from 0 to 1'),
+        ('train=80,val=20', 'a share is a number from 0 to 1'),
+        ('train=inf', 'a share is'),
+        ('train=0.8,val=0.8', 'add up to 1.6, not to 1'),
+        ('train=0.5', 'add up to 0.5, not to 1'),
+        ('train=0.8,val=0.1', 'add up to 0.9'),
+        ('train=0,val=0', 'add up to 0, not to 1'),
+    ):
+        with pytest.raises(UserError, match=message) as caught:
+            parse_shares(text)
+        assert str(caught.value).startswith(f'--split {text}: ')
+    with pytest.raises(UserError, match='add up to 1.5'):
+        SplitRule({'train': 1.0, 'val': 0.5})
+    for rule in ({'shares': {'tarin': 1.0}}, {'lists': {'tset': ('a',)}}):
+        with pytest.raises(UserError, match='there is no split (tarin|tset); there are train, val, test'):
+            SplitRule(**rule)
