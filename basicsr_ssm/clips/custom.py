@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from basicsr_ssm.clips.discover import find_sources
 from basicsr_ssm.clips.prepare import Recipe, prepare
@@ -32,7 +33,11 @@ def run(args: argparse.Namespace) -> int:
         raise UserError('--split draws the sources, --val and --test name them: give one or the other')
     shares = {'shares': parse_shares(args.split)} if args.split is not None else {}
     recipe = Recipe(cutting_of(args), SplitRule(lists=lists, seed=args.seed, **shares), args.format)
-    sources = find_sources(args.source)
+    sources = find_sources(args.source, skip=None if args.strict else _report)
     manifest = prepare(sources, args.output, recipe, workers=args.workers, strict=args.strict)
     print(describe(manifest, args.output, recipe))
     return 0
+
+
+def _report(reason: str) -> None:
+    print(f'skipped: {reason}', file=sys.stderr)

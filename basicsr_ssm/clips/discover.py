@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from basicsr_ssm.clips.dicom_source import is_dicom
@@ -20,24 +20,32 @@ VIDEO_SUFFIXES = tuple(
 )
 
 
-def find_sources(paths: Iterable[str | Path]) -> dict[str, Path]:
+def find_sources(paths: Iterable[str | Path], skip: Callable[[str], None] | None = None) -> dict[str, Path]:
     """name → path of every source, in a fixed order.
 
     A file is a source; a folder with images is one source; any other folder is searched, recursively, for videos,
     DICOM files and folders of images. Names are made of the file's or folder's name, with the names of the
     folders above it in front where that is needed to tell two apart.
 
+    Args:
+        skip: told of each folder that holds no source; without it that is an error. So it is if nothing is left.
+
     Raises:
         UserError: a path does not exist, holds no source or cannot be one, or is given twice.
     """
     found: list[Path] = []
+    empty: list[str] = []
     for path in map(Path, paths):
         if not path.exists():
             raise UserError(f'{path}: no such file or folder')
         here = [path] if path.is_file() else list(_search(path))
         if not here:
-            raise UserError(f'{path}: holds neither videos nor DICOM files nor images')
+            empty.append(f'{path}: holds neither videos nor DICOM files nor images')
         found += here
+    if empty and (skip is None or not found):
+        raise UserError('; '.join(empty))
+    for reason in empty:
+        skip(reason)
     twice = [p for p, n in Counter(p.resolve() for p in found).items() if n > 1]
     if twice:
         raise UserError(f'{twice[0]}: is given twice')

@@ -47,3 +47,15 @@ def test_names_that_only_numbers_tell_apart_do_not_show_the_folders_above(tmp_pa
         (tmp_path / name).mkdir()
         (tmp_path / name / '0.png').touch()
     assert list(find_sources([tmp_path])) == ['source_1', 'source_2']
+
+
+def test_an_empty_folder_is_left_out_where_that_is_asked_for(tmp_path, moving_frames, write_folder):
+    full = write_folder(tmp_path / 'full', moving_frames(1))
+    (tmp_path / 'empty' / 'deeper').mkdir(parents=True)
+    reasons = []
+    assert find_sources([full, tmp_path / 'empty'], reasons.append) == {'full': full}
+    assert reasons == [f'{tmp_path}/empty: holds neither videos nor DICOM files nor images']
+    with pytest.raises(UserError, match='empty: holds neither.*deeper: holds neither'):  # nothing is left
+        find_sources([tmp_path / 'empty', tmp_path / 'empty' / 'deeper'], reasons.append)
+    with pytest.raises(UserError, match='no such file'):  # a mistyped name is never skipped
+        find_sources([full, tmp_path / 'absent'], reasons.append)

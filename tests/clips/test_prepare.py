@@ -321,3 +321,16 @@ def test_command(tmp_path, three, capsys):
     assert (tmp_path / 'out' / 'test' / 'BIx2.lmdb' / 'data.mdb').exists()
     with pytest.raises(UserError, match='give one or the other'):
         prepare_command.run(parser.parse_args([*common, '--split', 'train=1', '--test', 'scan1']))
+
+
+def test_an_empty_folder_is_skipped_or_fatal(tmp_path, three, capsys):
+    (tmp_path / 'nothing').mkdir()
+    parser = argparse.ArgumentParser()
+    prepare_command.add_arguments(parser)
+    words = ['custom', '--source', str(tmp_path / 'nothing'), str(tmp_path / 'in'), '--clip-length', '4', '--output']
+    with pytest.raises(UserError, match='nothing: holds neither videos'):
+        prepare_command.run(parser.parse_args([*words, str(tmp_path / 'strict'), '--strict']))
+    assert not (tmp_path / 'strict').exists()
+    assert prepare_command.run(parser.parse_args([*words, str(tmp_path / 'out')])) == 0
+    assert f'skipped: {tmp_path}/nothing: holds neither videos' in capsys.readouterr().err
+    assert (tmp_path / 'out' / 'manifest.json').exists()
