@@ -1,7 +1,7 @@
 """State-space video super-resolution for BasicSR.
 
-Importing the package makes BasicSR 1.4.2 run on this machine (`compat`) and registers our networks, data sets and
-models in its registries.
+Importing the package makes BasicSR 1.4.2 run on this machine (`compat`) and registers our networks, data sets,
+losses and models in its registries.
 """
 
 import os
@@ -22,7 +22,7 @@ try:
     from basicsr_ssm import compat
 
     compat.apply()
-    from basicsr_ssm import archs, data, models  # noqa: F401  (registration)
+    from basicsr_ssm import archs, data, losses, models  # noqa: F401  (registration)
 except ImportError as error:
     registration_error = error
     warnings.warn(f'basicsr_ssm registered nothing: {error}; see `basicsr-ssm doctor`', RuntimeWarning, stacklevel=2)
