@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 
-HELP = 'cut videos, DICOM cines or image folders into clips for training and testing'
+HELP = 'make a data set of clips for training and testing, from your own videos or from a published data set'
 
 # Kind of data set → the module that knows its layout. Each has HELP, add_arguments(parser) and run(args) -> int.
-KINDS = {'custom': 'basicsr_ssm.clips.custom'}
+KINDS = {
+    'custom': 'basicsr_ssm.clips.custom',
+    'reds': 'basicsr_ssm.clips.reds',
+    'vimeo90k': 'basicsr_ssm.clips.vimeo90k',
+    'vid4': 'basicsr_ssm.clips.vid4',
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
