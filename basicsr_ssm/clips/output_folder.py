@@ -16,6 +16,8 @@ WORK = '.partial'  # below the output: everything that is not finished
 
 def finished_manifest(output: Path) -> dict | None:
     """The manifest of a finished data set; UserError when there is something else at `output`."""
+    if output.exists() and not output.is_dir():
+        raise UserError(f'{output}: is a file; --output names a folder')
     try:
         if (output / 'manifest.json').exists():
             manifest = json.loads((output / 'manifest.json').read_bytes())
