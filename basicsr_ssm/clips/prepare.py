@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +26,10 @@ from basicsr_ssm.files import WriteError, sha256_of, write_json
 from basicsr_ssm.version import __version__
 
 FORMS = ('lmdb', 'png')
+
+
+class _Refused(UserError):
+    """A source that cannot be used, under --strict."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,8 @@ def prepare(
     """Make the data set `output` from `sources` (name → path, as find_sources gives them).
 
     Killed at any point and called again with the same arguments, it ends in the same bytes; called again after it has
-    finished, it does nothing. Until then everything is in `output`/.partial.
+    finished, it does nothing. Until then everything is in `output`/.partial, which a failed run removes unless another
+    one can go on with the clips in it.
 
     Args:
         workers: threads that filter and compress; None for one a core.
@@ -100,24 +107,49 @@ def prepare(
         begun = {'settings': done['settings'], 'sources': {s['name']: s['sha256'] for s in done['sources']}}
         begun['sources'] |= {s['name']: s['sha256'] for s in done['skipped']}
         check_same(begun, identity, output)
+        if strict and done['skipped']:
+            raise UserError(f'{output}: was prepared without a source: {done["skipped"][0]["reason"]} (--strict)')
         shutil.rmtree(output / WORK, ignore_errors=True)
         return done
-    work = output / WORK
+    work, is_new = output / WORK, not output.exists()
     with locked(work):
         if (work / 'begun.json').exists():
             check_same(json.loads((work / 'begun.json').read_bytes()), identity, output)
         else:
             write_json(work / 'begun.json', identity)
-        if not (work / 'manifest.json').exists():
-            if not (work / 'cut.json').exists():
-                report = _cut_all(sources, digests, work, recipe, workers, strict, progress)
-                os.sync()  # from here on clips are only moved, and no longer checked
-                write_json(work / 'cut.json', report)
-            report = json.loads((work / 'cut.json').read_bytes())
-            write_json(work / 'manifest.json', _assemble_all(report, work, recipe, progress))
+        with _keeping_what_can_be_resumed(work, is_new, strict):
+            if not (work / 'manifest.json').exists():
+                if not (work / 'cut.json').exists():
+                    report = _cut_all(sources, digests, work, recipe, workers, strict, progress)
+                    os.sync()  # from here on clips are only moved, and no longer checked
+                    write_json(work / 'cut.json', report)
+                report = json.loads((work / 'cut.json').read_bytes())
+                if strict and report['skipped']:  # by the run that this one goes on with
+                    raise _Refused(f'{report["skipped"][0]["reason"]} (--strict)')
+                write_json(work / 'manifest.json', _assemble_all(report, work, recipe, progress))
         manifest = json.loads((work / 'manifest.json').read_bytes())
         publish(work, output, {clip['split'] for clip in manifest['clips']})
     return manifest
+
+
+@contextmanager
+def _keeping_what_can_be_resumed(work: Path, is_new: bool, strict: bool) -> Iterator[None]:
+    """After an error that is not the disk's, keep `work` only if another run can go on with its clips, and say so."""
+    try:
+        yield
+    except WriteError:  # says so itself
+        raise
+    except UserError as error:
+        # Once all is cut, the same sources and settings fail again; before, another run may get further.
+        final = (work / 'cut.json').exists() and not isinstance(error, _Refused)
+        if not final and any(work.glob('sources/*/*/clip.json')):
+            how = 'the same command without --strict' if strict else 'the same command'
+            raise UserError(f'{error}; the finished clips are kept in {work}: {how} goes on with them') from error
+        shutil.rmtree(work, ignore_errors=True)
+        if is_new:
+            with suppress(OSError):
+                work.parent.rmdir()
+        raise
 
 
 def _digests(sources: dict[str, Path], workers: int) -> dict[str, str]:
@@ -138,7 +170,7 @@ def _cut_all(
 
     def skip(name: str, reason: str) -> None:
         if strict:
-            raise UserError(f'{reason} (--strict)')
+            raise _Refused(f'{reason} (--strict)')
         skipped[name] = reason
         tqdm.write(f'skipped: {reason}', file=sys.stderr)
 

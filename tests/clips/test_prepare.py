@@ -244,6 +244,55 @@ def test_damaged_source_is_skipped_or_fatal(tmp_path, three, moving_frames, writ
         with pytest.raises(UserError, match=r'(frame7\.png|film\.mp4).*--strict'):
             prepare({**three, name: sources[name]}, tmp_path / f'strict_{name}', recipe(), strict=True)
         assert not (tmp_path / f'strict_{name}' / 'manifest.json').exists()
+    with pytest.raises(UserError, match=r'prepared without a source: .*frame7\.png.*--strict'):
+        prepare(sources, tmp_path / 'out', recipe(), strict=True)
+
+
+def test_a_strict_run_that_fails_leaves_only_what_can_be_resumed(tmp_path, three, moving_frames, write_folder):
+    """One that failed before any clip was finished leaves nothing, another says what it leaves and what for."""
+    (tmp_path / 'in' / 'film.mp4').write_bytes(b'no video' * 100)
+    sources = find_sources([tmp_path / 'in'])
+    with pytest.raises(UserError, match=r'film\.mp4.*--strict\)$'):
+        prepare(sources, tmp_path / 'a' / 'out', recipe(), strict=True)
+    assert not (tmp_path / 'a' / 'out').exists()
+    (tmp_path / 'mine').mkdir()
+    with pytest.raises(UserError, match='film'):
+        prepare(sources, tmp_path / 'mine', recipe(), strict=True)
+    assert list((tmp_path / 'mine').iterdir()) == []
+    (tmp_path / 'in' / 'film.mp4').unlink()
+    bad = write_folder(tmp_path / 'in' / 'zbroken', moving_frames(40, 50, 70, 7))
+    (bad / 'frame40.png').write_bytes((bad / 'frame40.png').read_bytes()[:-20])
+    sources = find_sources([tmp_path / 'in'])
+    message = r'frame40\.png.*\(--strict\); the finished clips are kept in .*b/\.partial: .* without --strict goes on'
+    with pytest.raises(UserError, match=message):
+        prepare(sources, tmp_path / 'b', recipe(), workers=1, strict=True)
+    assert list((tmp_path / 'b' / '.partial').rglob('clip.json'))
+    prepare(sources, tmp_path / 'b', recipe(), workers=1)
+    prepare(sources, tmp_path / 'whole', recipe())
+    assert tree(tmp_path / 'b') == tree(tmp_path / 'whole')
+
+
+def test_strict_after_a_run_that_skipped_and_was_interrupted(tmp_path, three, moving_frames, write_folder, monkeypatch):
+    bad = write_folder(tmp_path / 'in' / 'broken', moving_frames(10, 50, 70, 7))
+    (bad / 'frame7.png').write_bytes((bad / 'frame7.png').read_bytes()[:-20])
+    sources = find_sources([tmp_path / 'in'])
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('basicsr_ssm.clips.prepare._assemble_all', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(sources, tmp_path / 'out', recipe())
+    with pytest.raises(UserError, match=r'frame7\.png.*--strict\); the finished clips are kept'):
+        prepare(sources, tmp_path / 'out', recipe(), strict=True)
+
+
+def test_a_data_set_that_cannot_be_made_leaves_nothing(tmp_path, three):
+    listed = recipe(length=10, lists={'val': ('scan1',)})  # which has 9 frames
+    for message, bad in (('long enough', recipe(length=50)), ('the val split is left without a clip', listed)):
+        with pytest.raises(UserError, match=message):
+            prepare(three, tmp_path / 'out', bad)
+        assert not (tmp_path / 'out').exists()
 
 
 def test_copies_small_and_short_sources(tmp_path, three, moving_frames, write_folder):
@@ -291,6 +340,8 @@ def test_disk_full_keeps_what_is_finished(tmp_path, three, monkeypatch):
 
 def test_unwritable_output(tmp_path, three):
     (tmp_path / 'file').touch()
+    with pytest.raises(UserError, match='file: is a file; --output names a folder'):
+        prepare(three, tmp_path / 'file', recipe())
     with pytest.raises(UserError, match='file'):
         prepare(three, tmp_path / 'file' / 'out', recipe())
     with pytest.raises(UserError, match=r'/proc/.*cannot write'):
