@@ -21,6 +21,7 @@ from basicsr_ssm.clips.imresize import SCALES
 from basicsr_ssm.clips.output_folder import WORK, check_same, finished_manifest, locked
 from basicsr_ssm.clips.sources import FrameSource, open_source
 from basicsr_ssm.clips.splits import SplitRule
+from basicsr_ssm.clips.threads import cores
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import WriteError, sha256_of, write_json
 from basicsr_ssm.version import __version__
@@ -99,7 +100,7 @@ def prepare(
     """
     output = Path(output)
     recipe.split.check_names(list(sources))
-    workers = workers or (len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())
+    workers = workers or cores()
     done = finished_manifest(output)
     digests = _digests(sources, workers)
     identity = {'settings': recipe.settings(), 'sources': digests}
