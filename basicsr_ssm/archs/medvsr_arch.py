@@ -13,8 +13,9 @@ from basicsr_ssm.archs.arguments import Arguments
 from basicsr_ssm.archs.deform_alignment import FlowGuidedDeformAlignment
 from basicsr_ssm.archs.flow import clip_flows, start_without_motion
 from basicsr_ssm.archs.published_options import check_published
-from basicsr_ssm.archs.reconstruction import UPSAMPLING_STEPS, InnerStateSpaceReconstruction
+from basicsr_ssm.archs.reconstruction import InnerStateSpaceReconstruction
 from basicsr_ssm.archs.state_space_blocks import CROSS_MIXERS, CrossStateSpaceBlock
+from basicsr_ssm.archs.upsampling import UPSAMPLING_STEPS, add_upsampling, upsample
 from basicsr_ssm.checkpoints import load_spynet
 from basicsr_ssm.ops import flow_warp
 
@@ -23,7 +24,6 @@ PROPAGATIONS = {
     'forward': ('forward_1', 'forward_2', 'forward_3', 'forward_4'),
     'backward': ('backward_1', 'backward_2', 'backward_3', 'backward_4'),
 }
-LAST_CHANNELS = 64
 MIN_SIZE = 64  # SpyNet halves its input five times, and the published model takes no less
 
 
@@ -110,12 +110,7 @@ class MedVSR(nn.Module):
         self.reconstruction = InnerStateSpaceReconstruction(
             (1 + len(self.branches)) * mid_channels, mid_channels, n_convrec, window_size, rec_ks
         )
-        steps = UPSAMPLING_STEPS[scale]
-        for i, step in enumerate(steps, 1):
-            out = LAST_CHANNELS if i == len(steps) else mid_channels
-            setattr(self, f'upconv{i}', nn.Conv2d(mid_channels, out * step * step, 3, padding=1))
-        self.conv_hr = nn.Conv2d(LAST_CHANNELS, LAST_CHANNELS, 3, padding=1)
-        self.conv_last = nn.Conv2d(LAST_CHANNELS, 3, 3, padding=1)
+        add_upsampling(self, mid_channels, scale)
 
     def forward(self, lqs: torch.Tensor) -> torch.Tensor:
         """Super-resolves clips.
@@ -143,7 +138,7 @@ class MedVSR(nn.Module):
         outs = []
         for i in range(t):
             features = torch.cat([spatial[i], *(frames[i] for frames in propagated.values())], dim=1)
-            out = self._upsample(features.to(lqs.device), lqs[:, i])
+            out = upsample(self, self.reconstruction(features.to(lqs.device)), lqs[:, i], self.scale)
             outs.append(out[:, :, : height * self.scale, : width * self.scale].to(home))
         return torch.stack(outs, dim=1)
 
@@ -194,11 +189,3 @@ class MedVSR(nn.Module):
                 support = self.cross_arc_block(support, flow_warp(distant, distant_flow))
         conditions = (flow_warp(previous, flow), current, support)
         return self.deform_align[name](previous, conditions, flow)
-
-    def _upsample(self, features: torch.Tensor, lq: torch.Tensor) -> torch.Tensor:
-        """All features of a frame (n, 5C, h, w) and its LR frame → (n, 3, scale·h, scale·w)."""
-        out = self.reconstruction(features)
-        for i, step in enumerate(UPSAMPLING_STEPS[self.scale], 1):
-            out = F.leaky_relu(F.pixel_shuffle(getattr(self, f'upconv{i}')(out), step), 0.1)
-        out = self.conv_last(F.leaky_relu(self.conv_hr(out), 0.1))
-        return out + F.interpolate(lq, scale_factor=self.scale, mode='bilinear', align_corners=False)

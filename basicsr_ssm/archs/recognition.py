@@ -10,7 +10,7 @@ from basicsr.archs import build_network
 from torch import nn
 
 from basicsr_ssm.archs.medvsr_arch import PROPAGATIONS
-from basicsr_ssm.archs.reconstruction import UPSAMPLING_STEPS
+from basicsr_ssm.archs.upsampling import UPSAMPLING_STEPS
 from basicsr_ssm.checkpoints import CheckpointError, load_into, load_state, read, what_weights
 
 State = dict[str, torch.Tensor]

@@ -1,4 +1,4 @@
-"""From propagated features to the high-resolution frame: ISSR and up-sampling of MedVSR."""
+"""Inner State-Space Reconstruction (ISSR) of MedVSR."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from basicsr_ssm.archs.state_space_blocks import InnerStateSpaceLayer
-
-UPSAMPLING_STEPS = {2: (2,), 3: (3,), 4: (2, 2), 6: (2, 3), 8: (2, 2, 2)}
 
 
 class LargeKernelResidualBlock(nn.Module):
