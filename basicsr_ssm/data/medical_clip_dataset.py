@@ -38,6 +38,8 @@ class MedicalClipDataset(data.Dataset):
         gt_size: side of the square GT patch in pixels, a multiple of ``scale``.
         interval_list: frame distances to choose from. Default: [1].
         random_reverse: reverse half of the windows in time. Default: False.
+        flip_sequence: let each window run back again from its last frame, which doubles it (7 frames to 14), as it is
+            usual for Vimeo-90K. Default: False.
         use_hflip: flip half of the patches left to right. Default: True.
         use_rot: flip half of them top to bottom and transpose half of them. Default: True.
         short_clips: what to do about clips without a single whole window: ``error`` or ``skip``. Default: error.
@@ -63,7 +65,7 @@ class MedicalClipDataset(data.Dataset):
             raise DatasetError(f'option interval_list must be a list such as [1, 2], not {self._intervals!r}')
         for interval in self._intervals:
             positive_int({'interval_list': interval}, 'interval_list')
-        self._reverse = opt.get('random_reverse', False)
+        self._reverse, self._mirror = opt.get('random_reverse', False), opt.get('flip_sequence', False)
         self._hflip, self._rot = opt.get('use_hflip', True), opt.get('use_rot', True)
         self._seed = opt.get('seed', 0)
 
@@ -82,7 +84,8 @@ class MedicalClipDataset(data.Dataset):
         """One sample.
 
         Returns:
-            lq: (t, 3, gt_size / scale, gt_size / scale) float32, RGB in [0, 1].
+            lq: (t, 3, gt_size / scale, gt_size / scale) float32, RGB in [0, 1]; t is num_frame, twice that with
+                flip_sequence.
             gt: (t, 3, gt_size, gt_size), the same place of the same frames.
             key: ``<clip>/<frame>`` of the window's first frame in time.
         """
@@ -102,6 +105,8 @@ class MedicalClipDataset(data.Dataset):
             frames = frames[::-1]
 
         lqs, gts = self._read_patches(clip, frames, rng)
+        if self._mirror:
+            lqs, gts = lqs + lqs[::-1], gts + gts[::-1]
         flip = self._hflip and rng.random() < 0.5, self._rot and rng.random() < 0.5, self._rot and rng.random() < 0.5
         return {
             'lq': to_tensor([_turn(patch, *flip) for patch in lqs]),

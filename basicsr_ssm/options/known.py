@@ -136,7 +136,13 @@ _BASICSR_TEST = {
 }
 # A data set that is not here is not checked key by key.
 DATASETS = {
-    'MedicalClipDataset': {**_CLIPS, **_PATCHES, 'short_clips': one_of('error', 'skip'), 'seed': integer},
+    'MedicalClipDataset': {
+        **_CLIPS,
+        **_PATCHES,
+        'flip_sequence': flag,
+        'short_clips': one_of('error', 'skip'),
+        'seed': integer,
+    },
     'MedicalClipTestDataset': _CLIPS,
     'REDSDataset': _BASICSR_TRAIN,
     'REDSRecurrentDataset': _BASICSR_TRAIN,

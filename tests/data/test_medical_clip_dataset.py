@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from basicsr.data.reds_dataset import REDSRecurrentDataset
+from basicsr.data.vimeo90k_dataset import Vimeo90KRecurrentDataset
 from torch.utils.data import DataLoader
 
 from basicsr_ssm.data import MedicalClipDataset
@@ -137,6 +138,34 @@ def test_random_reverse_turns_half_of_the_windows(make):
     windows = Counter(tuple(taken(item)) for item in items)
     assert set(windows) == {(2, 3, 4), (4, 3, 2)} and min(windows.values()) > 70
     assert {item['key'] for item in items} == {'a/00000002'}
+
+
+def test_flip_sequence_runs_back_again(make):
+    options = {**make.clip('a', 4).to_folders(), 'gt_size': 8, 'num_frame': 3}
+    dataset, once = MedicalClipDataset({**options, 'flip_sequence': True}), MedicalClipDataset(options)
+    assert len(dataset) == len(once) == 2
+    item, first_half = dataset[SampleIndex(1, 5)], once[SampleIndex(1, 5)]
+    for side in ('lq', 'gt'):
+        assert torch.equal(item[side], torch.cat([first_half[side], first_half[side].flip(0)]))
+
+
+def test_same_samples_as_basicsr_of_vimeo(make):
+    options = make.clip('00001/0001', 7, (16, 20)).to_folders(gt_name='im{}.png', lq_name='im{}.png')
+    for path in sorted(make.root.rglob('im*.png'), reverse=True):  # theirs are counted from 1
+        path.rename(path.with_name(f'im{int(path.stem[2:]) + 1}.png'))
+    make.write_meta_info(make.root / 'meta_info.txt')
+    options.update(meta_info_file=str(make.root / 'meta_info.txt'), flip_sequence=True)
+    options.update(num_frame=7, gt_size=8, use_hflip=True, use_rot=True)
+    ours = MedicalClipDataset({**options, 'interval_list': [1]})
+    theirs = Vimeo90KRecurrentDataset({**options, 'random_reverse': False})
+    for seed in range(6):
+        random.seed(seed)
+        random.choice([1])  # of the interval, which theirs does not draw
+        expected = theirs[0]
+        random.seed(seed)
+        item = ours[0]
+        assert item['gt'].shape[0] == 14
+        assert torch.equal(item['gt'], expected['gt']) and torch.equal(item['lq'], expected['lq'])
 
 
 def test_num_frame_equal_to_the_clip_and_to_one(make):
