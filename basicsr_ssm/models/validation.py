@@ -18,6 +18,9 @@ from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import write_json
 from basicsr_ssm.models.saving import save_png
 
+# A set of more clips (Vimeo-90K's test has 7,824) shows only its mean in the log; metrics.json has them all.
+MAX_CLIPS_IN_LOG = 100
+
 # {clip: {frame number: [value of each metric]}}
 Results = dict[str, dict[int, list[float]]]
 
@@ -130,15 +133,16 @@ def _report(model, dataset: str, metrics: list[str], results: Results, current_i
 
     model._initialize_best_metric_results(dataset)
     lines = [f'Validation {dataset}']
+    shown = clips if len(clips) <= MAX_CLIPS_IN_LOG else {}
     for metric, value in mean.items():
-        lines.append(f'\t # {metric}: {value:.4f}' + ''.join(f'\t # {c}: {v[metric]:.4f}' for c, v in clips.items()))
+        lines.append(f'\t # {metric}: {value:.4f}' + ''.join(f'\t # {c}: {v[metric]:.4f}' for c, v in shown.items()))
         if model.opt['is_train']:
             model._update_best_metric_result(dataset, metric, value, current_iter)
             best = model.best_metric_results[dataset][metric]
             lines.append(f'\t    Best: {best["val"]:.4f} @ {best["iter"]} iter')
         if tb_logger:
             tb_logger.add_scalar(f'metrics/{dataset}/{metric}', value, current_iter)
-            for clip, values in clips.items():
+            for clip, values in shown.items():
                 tb_logger.add_scalar(f'metrics/{dataset}/{metric}/{clip}', values[metric], current_iter)
     logger.info('\n'.join(lines) + '\n')
 

@@ -110,6 +110,17 @@ def test_frame_counts_that_do_not_fit_name_the_clip(tmp_path):
         model_of('VideoSSMModel', tmp_path).validation(loader_of(dataset), 'x', None, False)
 
 
+def test_of_very_many_clips_the_log_shows_only_the_mean(tmp_path, monkeypatch):
+    logged = []
+    monkeypatch.setattr(validation.get_root_logger(), 'info', logged.append)
+    for limit, clips_shown in ((2, True), (1, False)):
+        monkeypatch.setattr(validation, 'MAX_CLIPS_IN_LOG', limit)
+        dataset = TinyTestClips({'name': 'x', 'folders': ['clip_a', 'clip_b']})
+        model_of('VideoSSMModel', tmp_path).validation(loader_of(dataset), 'x', None, False)
+        assert '# psnr: ' in logged[-1] and ('clip_b' in logged[-1]) == clips_shown
+        assert set(json.loads((tmp_path / 'metrics.json').read_text())['x']) == {'clip_a', 'clip_b', 'mean'}
+
+
 def test_infinite_psnr_is_json(tmp_path):
     """Equal frames have an infinite PSNR; JSON has no infinity."""
     validation._merge_json(tmp_path / 'metrics.json', 'x', {'a': {'psnr': math.inf, 'ssim': 1.0}})
