@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from basicsr_ssm.clips.video_encoding import OutputError
-from basicsr_ssm.clips.writer_context import WriterContext
+from basicsr_ssm.clips.writer_context import WriterContext, missing_folders, part_beside, remove_empty
 
 _FRAME_NAME = re.compile(r'\d{8}\.png')
 
@@ -41,14 +41,13 @@ class FrameFolderWriter(WriterContext):
         self.notes: list[str] = []
         self.whole = True  # as VideoWriter's; pictures have no audio that could end early
         self._start = start
-        self._part = self._beside('part')
+        self._part = part_beside(self.path)
+        self._made = missing_folders(self.path)
         try:
             self._part.mkdir(parents=True)
         except OSError as error:
+            self.abort()
             raise OutputError(f'{self.path}: cannot make the folder: {error.strerror}') from error
-
-    def _beside(self, kind: str) -> Path:
-        return self.path.with_name(f'.{self.path.name}.{os.getpid()}.{kind}')
 
     def write(self, frame: np.ndarray) -> None:
         """Append one frame, uint8 RGB of shape (h, w, 3)."""
@@ -79,7 +78,7 @@ class FrameFolderWriter(WriterContext):
             if self.path.exists():
                 if not holds_only_frames(self.path):
                     raise OutputError(f'{self.path}: holds other things than frames and is not replaced')
-                replaced = self._beside('replaced')
+                replaced = part_beside(self.path, 'replaced')
                 os.replace(self.path, replaced)
             os.replace(self._part, self.path)
         except BaseException as error:
@@ -95,3 +94,4 @@ class FrameFolderWriter(WriterContext):
     def abort(self) -> None:
         """Drop everything: nothing is left at ``path`` that was not there before."""
         shutil.rmtree(self._part, ignore_errors=True)
+        remove_empty(self._made)

@@ -1,5 +1,7 @@
 """Where restored frames go: a video file or a folder of PNG frames, told apart by the path's suffix."""
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +9,9 @@ from basicsr_ssm.clips.clock import Clock
 from basicsr_ssm.clips.frame_folder_writer import FrameFolderWriter, holds_only_frames
 from basicsr_ssm.clips.video_encoding import Encoding, OutputError, choose_encoding
 from basicsr_ssm.clips.video_writer import VideoWriter
+from basicsr_ssm.clips.writer_context import missing_folders, part_beside, remove_empty
+
+TRIED = 1 << 20  # bytes that have to fit on the disk: no video is smaller for long
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ def plan_output(
     crf: int | None = None,
     lossless: bool = False,
 ) -> Output:
-    """Check that ``path`` can be written, before any time is spent on the frames.
+    """Check that ``path`` can be written, by trying it, before any time is spent on the frames.
 
     Args:
         path: with a suffix a video file (see CONTAINERS), without one, or an existing folder, a folder of PNG frames.
@@ -46,6 +51,14 @@ def plan_output(
         OutputError: naming the path and what to do.
     """
     path, source = Path(path), Path(source)
+    if path.name in ('', '..'):  # names are needed for what lies beside it
+        path = path.resolve()
+    output = _chosen(path, source, overwrite, codec, crf, lossless)
+    _try_to_write(path)
+    return output
+
+
+def _chosen(path: Path, source: Path, overwrite: bool, codec: str | None, crf: int | None, lossless: bool) -> Output:
     if path.exists() and source.exists() and path.samefile(source):
         raise OutputError(f'{path}: is the input itself; choose another output')
     if path.is_dir() or not path.suffix:
@@ -71,3 +84,22 @@ def _checked_folder(path: Path, source: Path, overwrite: bool, encoding_asked: b
     if source.is_dir() and source.resolve() in path.resolve().parents:
         raise OutputError(f'{path}: lies inside the input folder; choose another output')
     return path
+
+
+def _try_to_write(path: Path) -> None:
+    """Make what the writer is going to make beside ``path``, and take it away again."""
+    made, part = missing_folders(path), part_beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, 'wb') as file:
+            file.write(bytes(TRIED))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        above = next((folder for folder in path.parents if folder.exists()), path)
+        reason = f'{above} is no folder' if not above.is_dir() else error.strerror
+        raise OutputError(f'{path}: cannot be written ({reason})') from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        remove_empty(made)

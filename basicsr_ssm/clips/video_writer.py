@@ -10,7 +10,7 @@ from basicsr_ssm.clips.audio_copy import AudioCopy
 from basicsr_ssm.clips.clock import Clock
 from basicsr_ssm.clips.pyav import import_av
 from basicsr_ssm.clips.video_encoding import Encoding, OutputError
-from basicsr_ssm.clips.writer_context import WriterContext
+from basicsr_ssm.clips.writer_context import WriterContext, missing_folders, part_beside, remove_empty
 
 # Pixels are converted with the matrix of BT.709 whatever the size, and the file says so.
 _BT709 = 1
@@ -63,7 +63,8 @@ class VideoWriter(WriterContext):
         self._av = import_av()
         self._clock = clock
         self._start = start
-        self._part = self.path.with_name(f'.{self.path.name}.{os.getpid()}.part')
+        self._part = part_beside(self.path)
+        self._made = missing_folders(self.path)
         self._audio = None
         self._container = None
         try:
@@ -182,7 +183,9 @@ class VideoWriter(WriterContext):
             if self._container is not None:
                 self._container.close()
         self._close()
-        self._part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._part.unlink(missing_ok=True)
+        remove_empty(self._made)
 
     def _close(self) -> None:
         self._container = None

@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+
+def part_beside(path: Path, kind: str = 'part') -> Path:
+    """The hidden name beside ``path`` that unfinished output of this process has."""
+    return path.with_name(f'.{path.name}.{os.getpid()}.{kind}')
+
+
+def missing_folders(path: Path) -> list[Path]:
+    """The folders above ``path`` that are not there yet, the deepest first."""
+    return [folder for folder in path.parents if not folder.exists()]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of ``folders`` that hold nothing."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 class WriterContext(ABC):

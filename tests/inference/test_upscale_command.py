@@ -182,6 +182,61 @@ def test_an_existing_output_needs_overwrite(upscale, enlarge, video, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ('output', 'message'),
+    [
+        ('file/out.mp4', 'file/out.mp4: cannot be written .*file is no folder'),
+        ('file/deeper/out', 'file/deeper/out: cannot be written .*file is no folder'),
+        (f'{"long" * 60}.mp4', 'cannot be written .*too long'),
+        ('/proc/nowhere/out.mp4', '/proc/nowhere/out.mp4: cannot be written'),
+        ('/proc/nowhere', '/proc/nowhere: cannot be written'),
+        ('out.xyz', "cannot write files of type '.xyz'"),
+    ],
+)
+def test_an_unwritable_output_is_found_before_the_network_runs(upscale, enlarge, video, tmp_path, output, message):
+    (tmp_path / 'file').touch()
+    with pytest.raises(UserError, match=message):
+        upscale(video, tmp_path / output, net=enlarge)
+    assert enlarge.calls == []
+    assert sorted(os.listdir(tmp_path)) == ['file', 'in.mp4']
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may write anywhere')
+@pytest.mark.parametrize('output', ['closed/out.mp4', 'closed/new/out'])
+def test_a_folder_without_permission_is_found_before_the_network_runs(upscale, enlarge, video, tmp_path, output):
+    (tmp_path / 'closed').mkdir(mode=0o500)
+    with pytest.raises(UserError, match='cannot be written .*Permission denied'):
+        upscale(video, tmp_path / output, net=enlarge)
+    assert enlarge.calls == []
+
+
+def test_a_full_disk_is_found_before_the_network_runs(upscale, enlarge, video, tmp_path, monkeypatch):
+    def full(file):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(os, 'fsync', full)
+    with pytest.raises(UserError, match='out.mp4: cannot be written .*No space left'):
+        upscale(video, tmp_path / 'new' / 'folder' / 'out.mp4', net=enlarge)
+    assert enlarge.calls == []
+    assert os.listdir(tmp_path) == ['in.mp4']
+
+
+def test_the_current_folder_can_be_the_output(upscale, enlarge, video, tmp_path, monkeypatch):
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
+    assert upscale(video, '.', '--frames', '0:2', net=enlarge) == 0
+    assert sorted(os.listdir(tmp_path / 'here')) == ['00000000.png', '00000001.png']
+
+
+@pytest.mark.parametrize('output', ['new/folder/out.mp4', 'new/folder/out'])
+def test_missing_folders_are_made_for_a_whole_output_only(upscale, enlarge, damaged, tmp_path, output):
+    with pytest.raises(DamagedSourceError):
+        upscale(damaged, tmp_path / output, '--segment', '4', net=enlarge)
+    assert os.listdir(tmp_path) == ['damaged']
+    assert upscale(damaged, tmp_path / output, '--frames', '0:9', net=enlarge) == 0
+    assert (tmp_path / output).exists() and len(os.listdir(tmp_path / 'new' / 'folder')) == 1
+
+
+@pytest.mark.parametrize(
     ('words', 'message'),
     [
         (['--segment', '0'], '--segment 0'),
