@@ -33,6 +33,7 @@ def apply():
     provide_distutils()
     # BasicSR itself
     load_weights_only()
+    say_how_grids_are_indexed()
     start_distributed_on_cpu()
     wrap_ddp_on_cpu()
     accept_any_test_set_name()
@@ -138,6 +139,28 @@ def load_weights_only():
         'archs.tof_arch',
     ):
         importlib.import_module(f'basicsr.{name}').torch = safe
+
+
+class _IndexingTorch(types.ModuleType):
+    """``torch``, except that ``meshgrid`` indexes rows first without being asked."""
+
+    def __getattr__(self, name):
+        return getattr(torch, name)
+
+    @staticmethod
+    def meshgrid(*tensors, indexing='ij'):
+        return torch.meshgrid(*tensors, indexing=indexing)
+
+
+def say_how_grids_are_indexed():
+    """Pass ``indexing='ij'``, today's default, to ``torch.meshgrid`` for BasicSR.
+
+    torch warns that it will be required, at the first frame of every run. May go when ``basicsr.archs.arch_util`` and
+    ``basicsr.archs.swinir_arch`` pass it.
+    """
+    indexing = _IndexingTorch('torch')
+    for name in ('arch_util', 'swinir_arch'):
+        importlib.import_module(f'basicsr.archs.{name}').torch = indexing
 
 
 def start_distributed_on_cpu():

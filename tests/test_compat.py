@@ -5,6 +5,7 @@ import json
 import pickle
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import basicsr.data.degradations
@@ -77,6 +78,27 @@ def test_old_torch_loads_weights_only(monkeypatch, tmp_path, capsys):
             module.torch.load(tmp_path / 'trap.pth')
         assert module.torch.nn is torch.nn
     assert 'this ran' not in capsys.readouterr().out
+
+
+def test_grids_are_indexed_without_a_warning():
+    """In a fresh process: torch warns once."""
+    root = Path(basicsr_ssm.__file__).parents[1]
+    command = """
+        import warnings
+        import basicsr_ssm, torch
+        from basicsr.archs.arch_util import flow_warp
+        from basicsr.archs.swinir_arch import WindowAttention
+        warnings.simplefilter('error')
+        frame = torch.rand(1, 3, 5, 7)
+        assert flow_warp(frame, torch.zeros(1, 5, 7, 2)).allclose(frame, atol=1e-6)
+        right = flow_warp(frame, torch.tensor([1.0, 0]).expand(1, 5, 7, 2))
+        assert right[..., :-1].allclose(frame[..., 1:], atol=1e-6)
+        index = WindowAttention(4, (2, 3), 1).relative_position_index
+        assert index[0].tolist() == [7, 6, 5, 2, 1, 0]
+        assert torch.meshgrid is torch.functional.meshgrid  # other users of torch keep theirs
+    """
+    done = subprocess.run([sys.executable, '-c', textwrap.dedent(command)], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture
