@@ -8,7 +8,8 @@ import torch
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
 
-from basicsr_ssm.losses.spectrum import NORMS, check_choice, check_pair, full_sum, half_spectrum
+from basicsr_ssm.losses.checks import check_choice, check_pair
+from basicsr_ssm.ops.spectrum import NORMS, full_sum, half_spectrum, hann_window
 
 WINDOWS = ('hann', 'none')
 
@@ -74,9 +75,3 @@ class FourierSpaceLoss(nn.Module):
         known = (one.detach().abs() > self.eps) & (other.detach().abs() > self.eps)
         # atan2 sees no zeros even where its result is not taken: their gradient would be NaN
         return torch.atan2(torch.where(known, cross, 0), torch.where(known, dot, 1))
-
-
-def hann_window(h: int, w: int, like: torch.Tensor) -> torch.Tensor:
-    """The periodic 2D Hann window (h, w), with dtype and device of ``like``."""
-    rows, columns = (torch.hann_window(size, dtype=like.dtype, device=like.device) for size in (h, w))
-    return rows[:, None] * columns

@@ -6,7 +6,8 @@ import torch
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
 
-from basicsr_ssm.losses.spectrum import NORMS, check_choice, check_pair, full_sum, half_spectrum
+from basicsr_ssm.losses.checks import check_choice, check_pair
+from basicsr_ssm.ops.spectrum import NORMS, full_sum, half_spectrum
 
 REDUCTIONS = ('mean', 'sum', 'none')
 

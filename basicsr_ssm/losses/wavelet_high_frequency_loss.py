@@ -7,7 +7,7 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
 from torch.nn import functional as F
 
-from basicsr_ssm.losses.spectrum import check_pair
+from basicsr_ssm.losses.checks import check_pair
 
 
 @LOSS_REGISTRY.register()
