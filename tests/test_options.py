@@ -213,6 +213,65 @@ def test_mistakes_are_named(path, value, message):
         assert any(message in problem for problem in problems), problems
 
 
+ADVERSARIAL = {
+    'network_d': {'type': 'FourierDiscriminator'},
+    'train:gan_opt': {'type': 'GANLoss', 'gan_type': 'vanilla', 'loss_weight': 0.005},
+    'train:optim_d': {'type': 'Adam', 'lr': 1e-4},
+}
+
+
+@pytest.mark.parametrize(
+    'path, value, message',
+    [
+        ('train:net_d_iters', 2, None),
+        ('path:pretrain_network_d', 'd.pth', None),
+        ('network_d:num_faet', 8, 'network_d.num_faet: no such option; did you mean num_feat?'),
+        (
+            'network_d:num_layers',
+            0,
+            'network_d: FourierDiscriminator: num_in_ch, num_feat and num_layers must be above 0',
+        ),
+        ('network_e', {'type': 'FourierDiscriminator'}, 'network_e: no such option; did you mean network_'),
+        ('network_d', 'REMOVED', 'train.gan_opt: only a run with network_d has it'),
+        ('network_d', 'REMOVED', 'train.optim_d: only a run with network_d has it'),
+        ('train:gan_opt', 'REMOVED', 'train.gan_opt: missing'),
+        ('train:optim_d', 'REMOVED', 'train.optim_d: missing'),
+        ('train:gan_opts', {}, 'train.gan_opts: no such option; did you mean gan_opt?'),
+        ('train:net_d_iter', 1, 'train.net_d_iter: no such option; did you mean net_d_iters?'),
+        ('train:net_d_iters', 0, 'train.net_d_iters: expected a whole number above 0'),
+        ('train:gan_opt:gan_type', 'vanila', 'train.gan_opt: GAN type vanila is not implemented'),
+        ('train:gan_opt:gan_typ', 'vanilla', 'train.gan_opt.gan_typ: no such option; did you mean gan_type?'),
+        ('train:optim_d:lr', -1, 'train.optim_d: Adam does not take these values'),
+    ],
+)
+def test_mistakes_of_adversarial_options(path, value, message):
+    problems = problems_of(**{**copy.deepcopy(ADVERSARIAL), path: value})
+    if message is None:
+        assert problems == []
+    else:
+        assert any(message in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    'loss, message',
+    [
+        ({'type': 'FrequencyCharbonierLoss'}, '0.type: no loss FrequencyCharbonierLoss; did you mean FrequencyCharb'),
+        ({'type': 'FrequencyCharbonnierLoss', 'lamda_re': 1}, '0.lamda_re: no such option; did you mean lambda_re?'),
+        (
+            {'type': 'FrequencyCharbonnierLoss', 'norm': 'orto'},
+            "0: norm: unknown 'orto'; there are 'backward', 'ortho'",
+        ),
+        ({'type': 'FrequencyCharbonnierLoss', 'reduction': 'none'}, '0.reduction: expected mean or sum'),
+        ({'type': 'FocalFrequencyLoss', 'patch_factor': 0}, '0: patch_factor: expected a whole number above 0'),
+        ({'type': 'FourierSpaceLoss', 'window': 'hamming'}, "0: window: unknown 'hamming'"),
+        ({'type': 'WaveletHighFrequencyLoss', 'levels': 2.5}, '0.levels: expected a whole number, got 2.5'),
+    ],
+)
+def test_mistakes_of_loss_options(loss, message):
+    problems = problems_of(nmae=1, **{'train:extra_losses': [loss]})
+    assert any(f'train.extra_losses.{message}' in problem for problem in problems), problems
+
+
 def test_all_mistakes_at_once_for_the_authors_option_file():
     train = {
         'name': 'HK',

@@ -6,9 +6,11 @@ import contextlib
 import inspect
 import math
 import warnings
+from functools import partial
 from pathlib import Path
 
 import torch
+from basicsr.archs import build_network
 from basicsr.losses import build_loss
 from basicsr.models.video_recurrent_model import VideoRecurrentModel
 from basicsr.utils import get_root_logger
@@ -18,6 +20,7 @@ from torch import distributed, nn
 
 from basicsr_ssm import checkpoints
 from basicsr_ssm.errors import UserError
+from basicsr_ssm.models.adversary import Adversary
 from basicsr_ssm.models.resume import random_state, restore_random_state
 from basicsr_ssm.models.saving import save_whole
 from basicsr_ssm.models.validation import fold_history_into_best, validate
@@ -25,6 +28,8 @@ from basicsr_ssm.models.validation import fold_history_into_best, validate
 AMP_DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 # GradScaler starts at 2**16 and halves at each step it skips: after 25 in a row the scale is not what is wrong.
 MAX_SKIPPED_STEPS = 25
+# as they are logged, and as errors name them
+GRADIENT_NORMS = {'grad_norm': 'gradient norm', 'grad_norm_d': 'gradient norm of network_d'}
 
 
 @MODEL_REGISTRY.register()
@@ -35,9 +40,11 @@ class VideoSSMModel(VideoRecurrentModel):
         train.amp: ~ (float32), bf16 or fp16 autocast; fp16 scales the loss.
         train.accumulate: number of parts a batch is worked on in; ``batch_size_per_gpu`` is the size of one part, and
             an iteration is one optimizer step on all of them. The loss is the mean over the parts. Default: 1.
-        train.grad_clip: largest norm of all gradients together. Default: ~ (no limit).
+        train.grad_clip: largest norm of all gradients of a network together. Default: ~ (no limit).
         train.extra_losses: list of ``{type: …, loss_weight: …}``, added to ``pixel_opt``; each a registered loss whose
             forward takes (output, target) of shape (n, t, c, h, w).
+        network_d, train.gan_opt, train.optim_d: a discriminator of images (n, c, h, w), its GAN loss, whose generator
+            side is added to ``pixel_opt``, and its optimizer, all as in BasicSR's GAN models; see `Adversary`.
         val.use_ema: validate with the EMA weights where there are any; in a test, prefer the file's ``params_ema``.
             (VideoRecurrentModel, unlike SRModel, always validates with the weights in training.) Default: true.
         val.amp: autocast in validation, as train.amp. Default: ~ (float32).
@@ -74,6 +81,7 @@ class VideoSSMModel(VideoRecurrentModel):
         self._skipped_steps = 0
         self._pending_random_state = None
         self._validated = {}
+        self.adversary = None
         self.extra_losses = {}
         for number, loss_opt in enumerate(train_opt.get('extra_losses') or ()):
             loss = build_loss(loss_opt).to(self.device)
@@ -83,6 +91,23 @@ class VideoSSMModel(VideoRecurrentModel):
         super().init_training_settings()
         if self._flow_fixed:
             get_root_logger().info(f'The flow network is fixed until iteration {train_opt["fix_flow"]}.')
+
+    def setup_optimizers(self) -> None:
+        super().setup_optimizers()
+        if 'network_d' in self.opt:
+            self.adversary = self._make_adversary()
+            self.optimizers.append(self.adversary.optimizer)
+
+    def _make_adversary(self) -> Adversary:
+        train_opt, path = self.opt['train'], self.opt['path']
+        net = super().model_to_device(build_network(self.opt['network_d']))
+        self.print_network(net)
+        if path.get('pretrain_network_d'):
+            key = path.get('param_key_d', 'params')
+            self.load_network(net, path['pretrain_network_d'], path.get('strict_load_d', True), key)
+        optim = {**train_opt['optim_d']}
+        optimizer = self.get_optimizer(optim.pop('type'), net.parameters(), **optim)
+        return Adversary(net, self.get_bare_model(net), optimizer, train_opt, partial(self._autocast, self._amp))
 
     def _flow_is_fixed(self, current_iter: int) -> bool:
         return current_iter < (self.opt['train'].get('fix_flow') or 0)
@@ -120,20 +145,28 @@ class VideoSSMModel(VideoRecurrentModel):
 
     def optimize_parameters(self, current_iter: int) -> None:
         self._follow_flow_schedule(current_iter)
-        self.optimizer_g.zero_grad()
-        losses = self._accumulate_gradients()
-        self._scaler.unscale_(self.optimizer_g)
-        norm = nn.utils.clip_grad_norm_(self.net_g.parameters(), self._max_norm)
-        stepping = self._check_finite(current_iter, losses, norm)
-        self._scaler.step(self.optimizer_g)
+        generator = self.adversary is None or self.adversary.lets_generator_train(current_iter)
+        trained = {'grad_norm': (self.net_g, self.optimizer_g)} if generator else {}
+        if self.adversary is not None:
+            trained['grad_norm_d'] = (self.adversary.net, self.adversary.optimizer)
+        for _, optimizer in trained.values():
+            optimizer.zero_grad()
+        losses = self._accumulate_gradients(generator)
+        norms = {}
+        for name, (net, optimizer) in trained.items():
+            self._scaler.unscale_(optimizer)
+            norms[name] = nn.utils.clip_grad_norm_(net.parameters(), self._max_norm)
+        stepping = self._check_finite(current_iter, losses, norms)
+        for _, optimizer in trained.values():
+            self._scaler.step(optimizer)
         self._scaler.update()
         self.log_dict = self.reduce_loss_dict(losses)
-        self.log_dict['grad_norm'] = norm.item()
-        if self.ema_decay > 0 and stepping:
+        self.log_dict.update({name: norm.item() for name, norm in norms.items()})
+        if self.ema_decay > 0 and 'grad_norm' in stepping:
             self.model_ema(decay=self.ema_decay)
 
-    def _accumulate_gradients(self) -> dict[str, torch.Tensor]:
-        """Forward and backward on each part of the batch; returns the mean of each loss."""
+    def _accumulate_gradients(self, generator: bool) -> dict[str, torch.Tensor]:
+        """Forward and backward on each part of the batch, of net_g only if it trains; returns the mean of each loss."""
         n, parts = len(self.lq), self._accumulate
         if n % parts:
             raise UserError(f'train.accumulate: a batch of {n} does not split into {parts} equal parts')
@@ -142,14 +175,21 @@ class VideoSSMModel(VideoRecurrentModel):
             last = part == parts - 1
             # processes need to exchange gradients only once they are complete
             alone = self.net_g.no_sync() if self.opt['dist'] and not last else contextlib.nullcontext()
-            with alone:
+            with alone, torch.set_grad_enabled(generator):
                 with self._autocast(self._amp):
                     self.output = self.net_g(lq)
-                losses = self._losses(self.output.float(), gt)
-                self._scaler.scale(sum(losses.values()) / parts).backward()
+                output = self.output.float()
+                losses = self._losses(output, gt) if generator else {}
+                if generator:
+                    self._backward(sum(losses.values()))
+            if self.adversary is not None:
+                losses.update(self.adversary.backward(output.detach(), gt, self._backward, last))
             for name, loss in losses.items():
                 total[name] = total.get(name, 0) + loss.detach() / parts
         return total
+
+    def _backward(self, loss: torch.Tensor) -> None:
+        self._scaler.scale(loss / self._accumulate).backward()
 
     def _autocast(self, amp: str | None) -> contextlib.AbstractContextManager:
         return torch.autocast(self.device.type, AMP_DTYPES.get(amp), enabled=amp is not None)
@@ -163,19 +203,26 @@ class VideoSSMModel(VideoRecurrentModel):
         if self.cri_perceptual:  # an image loss: frames become a batch
             perceptual, style = self.cri_perceptual(output.flatten(0, 1), gt.flatten(0, 1))
             losses.update({k: v for k, v in (('l_percep', perceptual), ('l_style', style)) if v is not None})
+        if self.adversary is not None:
+            losses['l_g_gan'] = self.adversary.generator_loss(output)
         return losses
 
-    def _check_finite(self, current_iter: int, losses: dict[str, torch.Tensor], norm: torch.Tensor) -> bool:
-        """False if the scaler will skip this step because of an overflow that is normal in fp16."""
-        loss_is_finite, norm_is_finite = torch.stack([sum(losses.values()), norm]).isfinite().tolist()
-        if loss_is_finite and norm_is_finite:
+    def _check_finite(
+        self, current_iter: int, losses: dict[str, torch.Tensor], norms: dict[str, torch.Tensor]
+    ) -> set[str]:
+        """The finite norms; the scaler will skip the other networks' steps, for an overflow that is normal in fp16."""
+        loss_is_finite, *finite = torch.stack([sum(losses.values()), *norms.values()]).isfinite().tolist()
+        stepping = {name for name, is_finite in zip(norms, finite, strict=True) if is_finite}
+        if loss_is_finite and len(stepping) == len(norms):
             self._skipped_steps = 0
-            return True
+            return stepping
         if loss_is_finite and self._scaler.is_enabled() and self._skipped_steps < MAX_SKIPPED_STEPS:
             self._skipped_steps += 1
-            return False
+            return stepping
         broken = {f'{name} {loss.item():g}' for name, loss in losses.items() if not loss.isfinite()}
-        what = f'loss is not finite ({", ".join(sorted(broken))})' if broken else f'gradient norm is {norm.item():g}'
+        what = f'loss is not finite ({", ".join(sorted(broken))})'
+        if not broken:
+            what = ', '.join(f'{GRADIENT_NORMS[n]} is {norms[n].item():g}' for n in norms if n not in stepping)
         if self._skipped_steps:
             what += f' for {self._skipped_steps + 1} steps in a row'
         raise UserError(
@@ -255,6 +302,8 @@ class VideoSSMModel(VideoRecurrentModel):
         if self.opt['dist']:
             self._random_states = [None] * self.opt['world_size']
             distributed.all_gather_object(self._random_states, random_state())
+        if self.adversary is not None:
+            self.save_network(self.adversary.net, 'net_d', current_iter)
         super().save(epoch, current_iter)
 
     @master_only
@@ -294,6 +343,12 @@ class VideoSSMModel(VideoRecurrentModel):
 
     def resume_training(self, resume_state: dict) -> None:
         """Takes states of BasicSR's own models, too; those do not know where in the epoch they were, nor the RNG."""
+        there, wanted = len(resume_state['optimizers']), len(self.optimizers)
+        if there != wanted:
+            raise UserError(
+                f'the training state is of a run with {there} optimizers, this one has {wanted}: a run goes on with or '
+                f'without network_d as it began; to change that, start anew from its weights (path.pretrain_network_g)'
+            )
         super().resume_training(resume_state)
         if self._scaler.is_enabled() and resume_state.get('scaler'):
             self._scaler.load_state_dict(resume_state['scaler'])

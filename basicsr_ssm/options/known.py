@@ -57,16 +57,10 @@ TRAIN = {
     'pixel_opt': optional(section),
     'perceptual_opt': optional(section),
 }
+# of models with a discriminator, network_d
+TRAIN_GAN = {'gan_opt': optional(section), 'optim_d': section, 'net_d_iters': positive, 'net_d_init_iters': count}
 # of BasicSR's other video models
-TRAIN_OTHER = {
-    'tsa_iter': optional(integer),
-    'dcn_lr_mul': number,
-    'gan_opt': optional(section),
-    'optim_d': section,
-    'net_d_iters': integer,
-    'net_d_init_iters': integer,
-    'lr_flow': number,
-}
+TRAIN_OTHER = {'tsa_iter': optional(integer), 'dcn_lr_mul': number, 'lr_flow': number, **TRAIN_GAN}
 # of VideoSSMModel alone
 TRAIN_OURS = {
     'amp': AMP,

@@ -28,8 +28,10 @@ SCHEDULERS = {
     'CosineAnnealingRestartLR': lr_scheduler.CosineAnnealingRestartLR,
 }
 OPTIMIZERS = {'Adam': torch.optim.Adam}  # BasicSR 1.4.2 knows no other
+OURS = 'VideoSSMModel'
+OUR_NETWORKS = ('network_g', 'network_d')
 # models whose options are all listed in known.py; another's own may have any in the sections that it reads
-LISTED_MODELS = ('VideoSSMModel', 'VideoRecurrentModel', 'VideoRecurrentGANModel', 'VideoBaseModel', 'EDVRModel')
+LISTED_MODELS = (OURS, 'VideoRecurrentModel', 'VideoRecurrentGANModel', 'VideoBaseModel', 'EDVRModel')
 
 
 def check_options(opt: dict, is_train: bool, source: str = 'option file') -> None:
@@ -86,9 +88,10 @@ class _Check:
     def everything(self) -> None:
         opt, model = self.opt, self.opt.get('model_type')
         listed = model is None or model in LISTED_MODELS
-        networks = [key for key in opt if key.startswith('network_')]
+        networks = [key for key in opt if key.startswith('network_') and (model != OURS or key in OUR_NETWORKS)]
         wanted = ['name', 'model_type', 'datasets', 'network_g'] + (['train', 'logger'] if self.is_train else [])
-        self.keys('', opt, {**known.GENERAL, **dict.fromkeys(networks, section)}, wanted, open_ended=not listed)
+        sections = dict.fromkeys([*networks, *(OUR_NETWORKS if model == OURS else ())], section)
+        self.keys('', opt, {**known.GENERAL, **sections}, wanted, open_ended=not listed)
         self.name()
         self.registered('model_type', model, MODEL_REGISTRY)
         for phase, dataset in self.inside(opt, 'datasets').items():
@@ -170,13 +173,18 @@ class _Check:
             self.problems.append(f'{key}: {error}')
 
     def train(self, train: dict, listed: bool) -> None:
-        ours = self.opt.get('model_type') == 'VideoSSMModel'
-        kinds = {**known.TRAIN, **(known.TRAIN_OURS if ours else known.TRAIN_OTHER)}
+        ours = self.opt.get('model_type') == OURS
+        adversarial = ours and 'network_d' in self.opt
+        kinds = {**known.TRAIN, **({**known.TRAIN_GAN, **known.TRAIN_OURS} if ours else known.TRAIN_OTHER)}
         for key in train.keys() & known.TRAIN_OURS.keys() if listed and not ours else ():
             self.problems.append(f'train.{key}: only model_type VideoSSMModel has it')
         wanted = ['total_iter', 'optim_g', 'scheduler'] + (
             ['pixel_opt'] if ours and not train.get('perceptual_opt') else []
         )
+        wanted += ['gan_opt', 'optim_d'] if adversarial else []
+        for key in known.TRAIN_GAN if ours and not adversarial else ():
+            if train.get(key):
+                self.problems.append(f'train.{key}: only a run with network_d has it')
         present = {k: v for k, v in train.items() if ours or k not in known.TRAIN_OURS}
         self.keys('train', present, kinds, wanted, open_ended=not listed)
         train.update(present)
@@ -227,10 +235,21 @@ class _Check:
             takes = of_signature(loss)[0] if loss else {}
             # 'none' would leave no single number to go down from
             reduction = {'reduction': one_of('mean', 'sum')} if 'reduction' in takes else {}
+            before = len(self.problems)
             self.signature(where, options, loss, more=reduction)
+            cheap = loss is not None and loss.__module__.startswith(('basicsr_ssm.', 'basicsr.losses.gan_loss'))
+            if cheap and len(self.problems) == before:
+                self.dry_loss(where, options, loss)
+
+    def dry_loss(self, where: str, options: dict, loss: type) -> None:
+        """The loss's own checks of its values."""
+        try:
+            loss(**{name: value for name, value in options.items() if name != 'type'})
+        except (ValueError, NotImplementedError) as error:  # GANLoss raises the latter
+            self.problems.append(f'{where}: {error}')
 
     def val(self, val: dict, listed: bool) -> None:
-        ours = self.opt.get('model_type') == 'VideoSSMModel'
+        ours = self.opt.get('model_type') == OURS
         wanted = ['val_freq'] if self.is_train and val else []
         self.keys('val', val, {**known.VAL, **(known.VAL_OURS if ours else {})}, wanted, open_ended=not listed)
         for name, options in self.inside(val, 'metrics').items():

@@ -1,21 +1,8 @@
 """Two processes on the CPU, through gloo."""
 
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import tiny_training
 import torch
-
-import basicsr_ssm
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return str(s.getsockname()[1])
+from training_runs import run_two_processes
 
 
 def test_two_processes_that_accumulate_equal_one_with_all_batches(run, tmp_path):
@@ -29,17 +16,7 @@ def test_two_processes_that_accumulate_equal_one_with_all_batches(run, tmp_path)
     folder.mkdir()
     changes.update({'datasets:train:batch_size_per_gpu': 1, 'train:accumulate': 2})
     option_file = tiny_training.write_options(folder, **changes)
-    port = free_port()
-    processes = []
-    for rank in ('0', '1'):
-        environment = {**os.environ, 'RANK': rank, 'LOCAL_RANK': rank, 'WORLD_SIZE': '2', 'OMP_NUM_THREADS': '1'}
-        environment.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
-        environment['PYTHONPATH'] = str(Path(basicsr_ssm.__file__).parents[1])
-        command = [sys.executable, tiny_training.__file__, 'train', '-opt', option_file, '--launcher', 'pytorch']
-        processes.append(subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True))
-    for process in processes:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+    run_two_processes(folder, option_file)
 
     together = folder / 'experiments/tiny'
     nets = [torch.load(e / 'models/net_g_latest.pth', weights_only=True) for e in (alone, together)]

@@ -4,60 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import tiny_training
 import torch
+from training_runs import assert_same_run, interrupted_at
 
 import basicsr_ssm
-from basicsr_ssm.models import VideoSSMModel
-
-
-class Interrupted(Exception):
-    pass
-
-
-@contextmanager
-def interrupted_at(iteration):
-    train = VideoSSMModel.optimize_parameters
-
-    def optimize_parameters(self, current_iter):
-        if current_iter == iteration:
-            raise Interrupted
-        train(self, current_iter)
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(VideoSSMModel, 'optimize_parameters', optimize_parameters)
-        yield
-
-
-def assert_same(one, other, where=''):
-    assert type(one) is type(other), where
-    if isinstance(one, dict):
-        assert one.keys() == other.keys(), where
-        for key in one:
-            assert_same(one[key], other[key], f'{where}.{key}')
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other), where
-        for i, (a, b) in enumerate(zip(one, other, strict=True)):
-            assert_same(a, b, f'{where}.{i}')
-    elif isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), where
-    else:
-        assert one == other, where
-
-
-def assert_same_run(one, other):
-    """The same last checkpoints, and the same metrics."""
-    last = max(int(path.stem) for path in one.glob('training_states/*.state'))
-    for file in ('models/net_g_latest.pth', f'models/net_g_{last}.pth', f'training_states/{last}.state'):
-        contents = [torch.load(folder / file, weights_only=True) for folder in (one, other)]
-        assert_same(*contents, file)
-    for file in ('metrics.json', 'metrics_history.json'):
-        assert (one / file).read_text() == (other / file).read_text()
-
 
 # An epoch has 4 iterations, the flow network is freed at 6, checkpoints are at the multiples of save_checkpoint_freq.
 MULTI_STEP = {'type': 'MultiStepLR', 'milestones': [4, 8], 'gamma': 0.5}

@@ -75,6 +75,25 @@ def test_extra_losses_are_added_and_logged(run, caplog):
     assert largest_difference(with_extra, weights(run('b'))) > 1e-6
 
 
+@pytest.mark.parametrize('amp', [None, 'bf16'])
+@pytest.mark.parametrize(
+    'loss',
+    [
+        {'type': 'FrequencyCharbonnierLoss', 'lambda_re': 0.02, 'lambda_im': 0.02, 'norm': 'ortho'},
+        {'type': 'FocalFrequencyLoss', 'loss_weight': 0.02, 'patch_factor': 2},
+        {'type': 'FourierSpaceLoss', 'loss_weight': 0.02},
+        {'type': 'WaveletHighFrequencyLoss', 'loss_weight': 0.02, 'levels': 2},
+    ],
+    ids=lambda loss: loss['type'],
+)
+def test_frequency_losses_beside_charbonnier(loss, amp, run, caplog):
+    plain = weights(run('plain', **NO_DROPOUT, **{'train:amp': amp}))
+    experiment = run('with', **NO_DROPOUT, **{'train:extra_losses': [loss], 'train:amp': amp})
+    assert f'l_{loss["type"]}: ' in caplog.text
+    assert all(value.isfinite().all() for value in weights(experiment).values())
+    assert largest_difference(weights(experiment), plain) > 1e-6
+
+
 def test_extra_loss_that_takes_no_target(run, capsys):
     run('a', status=2, **{'train:extra_losses': [{'type': 'WeightedTVLoss'}]})
     assert 'train.extra_losses.0: WeightedTVLoss takes (pred, weight), not (output, target)' in capsys.readouterr().err
