@@ -165,7 +165,8 @@ def _shrink(clip: PublishedClip, folder: Path, kind: str, scale: int) -> str:
                 png = encode_png(imresize_bicubic(read_image(path, i), scale))
                 (unfinished / kind / f'{stem}.png').write_bytes(png)
             note = {'sha256': {kind: sha256_of(sorted((unfinished / kind).iterdir()))}}
-            write_json(unfinished / 'clip.json', note)
+            # not flushed to the disk, which would take longer than all else: checksums tell what a power cut has spoilt
+            (unfinished / 'clip.json').write_text(json.dumps(note))
             os.replace(unfinished, folder)
     return note['sha256'][kind]
 
