@@ -5,8 +5,10 @@ Nothing here knows BasicSR.
 """
 
 from basicsr_ssm.ops.causal_conv1d import causal_conv1d
+from basicsr_ssm.ops.cross_scan import window_cross_scan
 from basicsr_ssm.ops.deform_conv import deform_conv2d
 from basicsr_ssm.ops.flow_warp import flow_warp
+from basicsr_ssm.ops.selective_scan import selective_scan
 from basicsr_ssm.ops.ssd import ssd
 
-__all__ = ['causal_conv1d', 'deform_conv2d', 'flow_warp', 'ssd']
+__all__ = ['causal_conv1d', 'deform_conv2d', 'flow_warp', 'selective_scan', 'ssd', 'window_cross_scan']

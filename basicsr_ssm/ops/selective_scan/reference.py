@@ -1,0 +1,262 @@
+"""Selective scan in plain PyTorch: blocks of tokens that fit the cache, each scanned in two levels.
+
+A step over one token is too little work for one call, so a block's tokens form groups of equal length. All groups step
+through their positions at once, from zero states; then the last states of the groups are carried from one to the next;
+then each token gets what its group was handed, times the product of the decays since. Decays are only ever multiplied
+with each other: nothing can overflow and nothing is divided.
+
+The states (l, b, n, d) never exist at once. Kept for the backward pass is the state before every block; each block is
+then scanned anew, and its gradient is the same scan the other way.
+
+Inside, tokens come first: u (l, b, d), B (l, b, n), A (directions, n, d); a block of states is contiguous then.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch.autograd.function import once_differentiable
+
+# numbers in a block of states: on a CPU three such blocks should fit the second-level cache, elsewhere calls are dear
+_BLOCK, _BLOCK_ELSEWHERE = 2**17, 2**24
+# numbers in a step over one token from which on grouping costs more than it saves
+_WIDE_STEP = 2**14
+
+
+def reference(u, delta, A, B, C, D, z, delta_bias, delta_softplus, direction):
+    dtype = torch.promote_types(u.dtype, torch.float32)
+    tokens = [None if v is None else v.to(dtype).transpose(0, 1) for v in (u, delta, B, C, z)]
+    A, D, bias = (None if v is None else v.to(dtype) for v in (A, D, delta_bias))
+    if direction != 'both':
+        A, D = A[None], None if D is None else D[None]
+    reverses = {'forward': (False,), 'reverse': (True,), 'both': (False, True)}[direction]
+    tensors = (*tokens, A.mT.contiguous(), D, bias)
+    with torch.autocast(u.device.type, enabled=False):
+        if torch.is_grad_enabled() and any(v is not None and v.requires_grad for v in tensors):
+            y = _SelectiveScan.apply(*tensors, delta_softplus, reverses)
+        else:
+            y = _forward(*tensors, delta_softplus, reverses)
+    return y.transpose(0, 1).to(u.dtype)
+
+
+class _SelectiveScan(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, u, delta, B, C, z, A, D, bias, softplus, reverses):
+        ctx.softplus, ctx.reverses = softplus, reverses
+        ctx.carried, ungated = [], None if z is None else _like(u)
+        y = _forward(u, delta, B, C, z, A, D, bias, softplus, reverses, ctx.carried, ungated)
+        ctx.save_for_backward(u, delta, B, C, z, A, D, bias, ungated)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        with torch.autocast(grad.device.type, enabled=False):
+            return *_backward(grad, *ctx.saved_tensors, ctx.softplus, ctx.reverses, ctx.carried), None, None
+
+
+def _forward(u, delta, B, C, z, A, D, bias, softplus, reverses, carried=None, ungated=None):
+    """y. Appends the state before each block to `carried`, and writes what the gate multiplies to `ungated`."""
+    y, blocks = _like(u), _Blocks(u, A, buffers=2)
+    for i, reverse, pieces in blocks.cut(reverses, u, delta, B, C, z, y, ungated):
+        state = 0
+        for q, u_, delta_, B_, C_, z_, y_, ungated_ in pieces:
+            room = blocks.room(u_, q, reverse)
+            step = _step(delta_, bias, softplus)
+            room.fill(step, step * u_, A[i], B_, state)
+            if carried is not None:
+                carried.append(room.before.clone())
+            state = room.scan()
+
+            out = _over_states(C_, room.states)
+            if D is not None:
+                out.addcmul_(D[i], u_)
+            if i:
+                out += y_
+            if z is not None and i == len(reverses) - 1:
+                if ungated is not None:
+                    ungated_.copy_(out)
+                out *= F.silu(z_)
+            y_.copy_(out)
+    return y
+
+
+def _backward(grad, u, delta, B, C, z, A, D, bias, ungated, softplus, reverses, carried):
+    """Gradients of u, delta, B, C, z, A, D and bias; None for those that are None."""
+    tokens = [None if v is None else _like(v).zero_() for v in (u, delta, B, C, z)]
+    dA, dD, dbias = (None if v is None else torch.zeros_like(v) for v in (A, D, bias))
+    blocks = _Blocks(u, A, buffers=4)
+    tensors = (u, delta, B, C, z, grad, ungated, *tokens)
+    carried = iter(reversed(carried))
+    for i, reverse, pieces in reversed(list(blocks.cut(reverses, *tensors))):
+        handed = 0
+        for q, u_, delta_, B_, C_, z_, dy, ungated_, du, ddelta, dB, dC, dz in reversed(pieces):
+            if z is not None:
+                gate = torch.sigmoid(z_)
+                if i == 0:
+                    torch.mul(dy * ungated_, gate * (1 + z_ * (1 - gate)), out=dz)
+                dy = dy * (z_ * gate)
+            room = blocks.room(u_, q, reverse)
+            step = _step(delta_, bias, softplus)
+            x = step * u_
+            room.fill(step, x, A[i], B_, next(carried))
+            room.scan()
+            dC += _over_channels(room.states, dy)
+
+            handed = room.scan_slopes(C_, dy, handed)
+            dx = _over_states(B_, room.slopes)
+            dB += _over_channels(room.slopes, x)
+            # dL/d(δ_t·A)
+            slopes = room.slopes_of_exponents()
+            dA[i] += torch.mul(slopes, step[:, :, None], out=room.states).sum((0, 1))
+            dstep = slopes.mul_(A[i]).sum(2).addcmul_(dx, u_)
+            dx *= step
+            if D is not None:
+                dD[i] += (dy * u_).sum((0, 1))
+                dx.addcmul_(dy, D[i])
+            du += dx
+            if softplus:
+                dstep *= torch.sigmoid(delta_ if bias is None else delta_ + bias)
+            if bias is not None:
+                dbias += dstep.sum((0, 1))
+            ddelta += dstep
+    return *tokens, dA, dD, dbias
+
+
+class _Room:
+    """Room for a block, buffers (l + 2, b, n, d): a row before the tokens and one after; and the calls of its scans.
+
+    decay is exp(δ_t·A), states h_t, slopes the gradient of h_t. `before` is the row from which the scan sets out.
+    """
+
+    def __init__(self, buffers, q, reverse):
+        decay, h, *more = buffers
+        self.decay, self.states, self.reverse = decay[1:-1], h[1:-1], reverse
+        first, last, before, after = (-2, 1, -1, 0) if reverse else (1, -2, 0, -1)
+        self.before, self.last = h[before], h[last]
+        self.product = more[0][1:-1] if more else self.decay
+        self.calls = _scan(self.decay, h, self.product, q, reverse)
+        if more:
+            # g_t = C_t·dy_t + exp(δ_{t+1}·A)·g_{t+1}: the same scan the other way, its decays those of one token on.
+            # What comes from the next block has been decayed there.
+            g = more[1]
+            self.slopes, self.handed, self.undecayed = g[1:-1], g[after], decay[after]
+            self.first = decay[first], g[first]
+            self.previous = h[2:] if reverse else h[:-2]
+            self.calls_back = _scan(decay[:-2] if reverse else decay[2:], g, self.product, q, not reverse)
+
+    def fill(self, step, x, A, B, state):
+        self.before[:] = state  # first of all: it may lie in the rows that are filled below
+        torch.mul(step[:, :, None], A, out=self.decay)
+        self.decay.exp_()
+        torch.mul(B[..., None], x[:, :, None], out=self.states)
+
+    def scan(self):
+        for call in self.calls:
+            call()
+        return self.last
+
+    def scan_slopes(self, C, dy, handed):
+        torch.mul(C[..., None], dy[:, :, None], out=self.slopes)
+        self.handed[:] = handed
+        self.undecayed.fill_(1)
+        for call in self.calls_back:
+            call()
+        return torch.mul(*self.first)
+
+    def slopes_of_exponents(self):
+        return torch.mul(self.decay, self.previous, out=self.product).mul_(self.slopes)
+
+
+def _scan(decay, h, product, q, reverse) -> list[Callable]:
+    """The calls that do h_t += decay_t·h_{t−1} in place, for a whole block in groups of q tokens.
+
+    decay and product, which is written and may be decay itself, are (m·q, …); h is (1 + m·q + 1, …): the state handed
+    to the block lies before the tokens, or after them when the scan is reverse. A block's views cost as much as its
+    sums, so they are made once for all blocks of a kind.
+    """
+    calls = []
+    rows, decay, product = (v.unflatten(0, (-1, q)).flatten(2) for v in (h[1:-1], decay, product))
+    h = h.flatten(1)
+    order = slice(None, None, -1) if reverse else slice(None)
+    positions = range(q)[order]
+    if product.data_ptr() != decay.data_ptr():
+        calls.append(partial(product[:, positions[0]].copy_, decay[:, positions[0]]))
+    for before, now in pairwise(positions):
+        calls.append(partial(rows[:, now].addcmul_, decay[:, now], rows[:, before]))
+        calls.append(partial(torch.mul, decay[:, now], product[:, before], out=product[:, now]))
+    edge = h[-1 if reverse else 0]
+    for end, whole in zip(
+        rows[:, positions[-1]].unbind()[order], product[:, positions[-1]].unbind()[order], strict=True
+    ):
+        calls.append(partial(end.addcmul_, whole, edge))
+        edge = end
+    if q > 1:
+        given = h[q + 1 :: q] if reverse else h[: -q - 1 : q]
+        rest = slice(1, None) if reverse else slice(None, -1)
+        calls.append(partial(rows[:, rest].addcmul_, product[:, rest], given[:, None]))
+    return calls
+
+
+def _step(delta, bias, softplus):
+    delta = delta if bias is None else delta + bias
+    return F.softplus(delta) if softplus else delta
+
+
+def _over_states(v, h):
+    """(l, b, d): Σ_n v·h of v (l, b, n) and h (l, b, n, d)."""
+    return torch.bmm(v.reshape(-1, 1, v.shape[2]), h.flatten(0, 1)).view(*h.shape[:2], -1)
+
+
+def _over_channels(h, v):
+    """(l, b, n): Σ_d h·v of h (l, b, n, d) and v (l, b, d)."""
+    return torch.bmm(h.flatten(0, 1), v.reshape(-1, v.shape[2], 1)).view(h.shape[:3])
+
+
+def _like(v):
+    """An empty (l, b, …) that lies in memory as (b, l, …)."""
+    return torch.empty_like(v.transpose(0, 1), memory_format=torch.contiguous_format).transpose(0, 1)
+
+
+class _Blocks:
+    """How a call is cut into blocks of tokens × sequences, and the memory they take turns in."""
+
+    def __init__(self, u, A, buffers):
+        self.length, self.batch, _ = u.shape
+        self.shape = A.shape[1:]
+        step = A[0].numel()
+        room = max(1, (_BLOCK if u.device.type == 'cpu' else _BLOCK_ELSEWHERE) // step)
+        self.rows = min(self.batch, room)
+        tokens = min(self.length, room // self.rows)
+        self.q = 1 if self.rows * step >= _WIDE_STEP else max(1, math.isqrt(tokens // 2))
+        self.tokens = tokens // self.q * self.q
+        self.buffers = u.new_empty(buffers, (self.tokens + 2) * self.rows * step)
+        self.rooms = {}
+
+    def room(self, u, q, reverse) -> _Room:
+        shape = (len(u) + 2, u.shape[1], *self.shape)
+        key = (shape, q, reverse)
+        if key not in self.rooms:
+            self.rooms[key] = _Room([v[: math.prod(shape)].view(shape) for v in self.buffers], q, reverse)
+        return self.rooms[key]
+
+    def cut(self, reverses, *tensors):
+        """Yields direction, whether it is reverse, and its blocks in order: (tokens a group, *blocks of tensors)."""
+        sizes, groups = [], []
+        for start in range(0, self.length, self.tokens):
+            size = min(self.tokens, self.length - start)
+            for part, q in ((size - size % self.q, self.q), (size % self.q, 1)):
+                if part:
+                    sizes.append(part)
+                    groups.append(q)
+        for row in range(0, self.batch, self.rows):
+            at = slice(row, row + self.rows)
+            parts = [[None] * len(sizes) if v is None else v[:, at].split(sizes) for v in tensors]
+            pieces = list(zip(groups, *parts, strict=True))
+            for i, reverse in enumerate(reverses):
+                yield i, reverse, pieces[::-1] if reverse else pieces
