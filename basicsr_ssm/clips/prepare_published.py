@@ -142,7 +142,7 @@ def _shrink_all(
 ) -> dict[str, list[Path]]:
     """Make the LQ frames that the owner did not; returns clip → LQ frames, and completes `digests`."""
     wanting = [clip for clip in clips if clip.lq is None]
-    with tqdm(total=len(wanting), desc='shrink', unit='clip', disable=_hidden(progress) or not wanting) as bar:
+    with tqdm(total=len(wanting), desc='shrink', unit='clip', disable=_hidden(progress) if wanting else True) as bar:
 
         def shrink(clip: PublishedClip) -> None:
             digests[clip.name][kind] = _shrink(clip, folder / clip.name, kind, scale)
