@@ -103,8 +103,11 @@ def test_starts_from_weights(run):
 def test_accumulation_equals_the_larger_batch(run):
     whole = run('a', **GAN, **{'datasets:train:batch_size_per_gpu': 4})
     parts = run('b', **GAN, **{'datasets:train:batch_size_per_gpu': 2, 'train:accumulate': 2})
+    other = run('c', **GAN, **{'datasets:train:batch_size_per_gpu': 2})
     for net in 'gd':
-        assert largest_difference(weights(whole, net), weights(parts, net)) < 1e-5
+        # Adam makes much of the rounding errors of small gradients
+        assert largest_difference(weights(whole, net), weights(parts, net)) < 5e-5
+        assert largest_difference(weights(whole, net), weights(other, net)) > 5e-4
 
 
 @pytest.mark.parametrize('amp', ['bf16', 'fp16'])
@@ -192,3 +195,11 @@ def test_two_processes_equal_one(run, tmp_path):
     run_two_processes(folder, option_file)
     for net in 'gd':
         assert largest_difference(weights(alone, net), weights(folder / 'experiments/tiny', net)) < 1e-5
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('amp', [None, 'bf16', 'fp16'])
+def test_on_a_gpu(amp, run):
+    on_cpu, on_gpu = run('cpu', **GAN), run('gpu', **GAN, num_gpu=1, **{'train:amp': amp})
+    for net in 'gd':
+        assert largest_difference(weights(on_cpu, net), weights(on_gpu, net)) < (0.02 if amp else 0.002)
