@@ -9,7 +9,7 @@ from basicsr_ssm.options.yaml_file import read_options
 
 OPTIONS = Path(__file__).resolve().parent.parent / 'options'
 FILES = sorted(path.relative_to(OPTIONS) for path in OPTIONS.rglob('*.yml'))
-TRAIN = [path for path in FILES if path.parts[0] == 'train']
+TRAIN = [path for path in FILES if path.parts[0] in ('train', 'ablation')]
 QUICKSTART = Path('MedVSR', 'medvsr_quickstart_x4.yml')
 PUBLISHED = [path for path in TRAIN if path.name.startswith('medvsr_') and path.name != QUICKSTART.name]
 
