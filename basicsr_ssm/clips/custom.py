@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError('--split draws the sources, --val and --test name them: give one or the other')
     shares = {'shares': parse_shares(args.split)} if args.split is not None else {}
     recipe = Recipe(cutting_of(args), SplitRule(lists=lists, seed=args.seed, **shares), args.format)
-    sources = find_sources(args.source, skip=None if args.strict else _report)
+    sources = find_sources(args.source, skip=None if args.strict else _report, leave_out=args.output)
     manifest = prepare(sources, args.output, recipe, workers=args.workers, strict=args.strict)
     print(describe(manifest, args.output, recipe))
     return 0

@@ -20,7 +20,9 @@ VIDEO_SUFFIXES = tuple(
 )
 
 
-def find_sources(paths: Iterable[str | Path], skip: Callable[[str], None] | None = None) -> dict[str, Path]:
+def find_sources(
+    paths: Iterable[str | Path], skip: Callable[[str], None] | None = None, leave_out: Path | None = None
+) -> dict[str, Path]:
     """name → path of every source, in a fixed order.
 
     A file is a source; a folder with images is one source; any other folder is searched, recursively, for videos,
@@ -29,6 +31,7 @@ def find_sources(paths: Iterable[str | Path], skip: Callable[[str], None] | None
 
     Args:
         skip: told of each folder that holds no source; without it that is an error. So it is if nothing is left.
+        leave_out: a folder that is not searched: the output, which another run may have filled with frames.
 
     Raises:
         UserError: a path does not exist, holds no source or cannot be one, or is given twice.
@@ -38,7 +41,7 @@ def find_sources(paths: Iterable[str | Path], skip: Callable[[str], None] | None
     for path in map(Path, paths):
         if not path.exists():
             raise UserError(f'{path}: no such file or folder')
-        here = [path] if path.is_file() else list(_search(path))
+        here = [path] if path.is_file() else list(_search(path, leave_out and leave_out.resolve()))
         if not here:
             empty.append(f'{path}: holds neither videos nor DICOM files nor images')
         found += here
@@ -52,7 +55,9 @@ def find_sources(paths: Iterable[str | Path], skip: Callable[[str], None] | None
     return _named(found)
 
 
-def _search(folder: Path):
+def _search(folder: Path, leave_out: Path | None):
+    if folder.resolve() == leave_out:
+        return
     try:
         entries = sorted(folder.iterdir(), key=lambda p: natural_key(p.name))
         images = image_files(folder)
@@ -68,7 +73,7 @@ def _search(folder: Path):
         return
     for entry in entries:
         if entry.is_dir():
-            yield from _search(entry)
+            yield from _search(entry, leave_out)
         elif entry in films:
             yield entry
 

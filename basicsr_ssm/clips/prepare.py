@@ -21,7 +21,7 @@ from basicsr_ssm.clips.imresize import SCALES
 from basicsr_ssm.clips.output_folder import WORK, check_same, finished_manifest, locked
 from basicsr_ssm.clips.sources import FrameSource, open_source
 from basicsr_ssm.clips.splits import SplitRule
-from basicsr_ssm.clips.threads import cores
+from basicsr_ssm.clips.threads import thread_count
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import WriteError, sha256_of, write_json
 from basicsr_ssm.version import __version__
@@ -49,7 +49,8 @@ class Recipe:
 
     def __post_init__(self):
         cutting = self.cutting
-        if cutting.clip_length < 1 or cutting.stride < 1 or (cutting.max_clips or 1) < 1:
+        most = 1 if cutting.max_clips is None else cutting.max_clips
+        if min(cutting.clip_length, cutting.stride, most) < 1:
             raise UserError('clip length, stride and the most clips of a source must be at least 1')
         if not cutting.scales or set(cutting.scales) - set(SCALES) or len(set(cutting.scales)) < len(cutting.scales):
             raise UserError(f'scales must be different ones of {", ".join(map(str, SCALES))}')
@@ -98,9 +99,8 @@ def prepare(
         UserError: settings that differ from those that `output` was begun with, too few sources, an output that
             cannot be written, or, with `strict`, the first unusable source.
     """
-    output = Path(output)
+    output, workers = Path(output), thread_count(workers)
     recipe.split.check_names(list(sources))
-    workers = workers or cores()
     done = finished_manifest(output)
     digests = _digests(sources, workers)
     identity = {'settings': recipe.settings(), 'sources': digests}

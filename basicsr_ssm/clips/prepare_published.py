@@ -21,7 +21,7 @@ from basicsr_ssm.clips.imresize import imresize_bicubic
 from basicsr_ssm.clips.lmdb_writer import encode_png, write_lmdb
 from basicsr_ssm.clips.output_folder import WORK, check_same, finished_manifest, locked
 from basicsr_ssm.clips.published import Published, PublishedClip, fault_of_png
-from basicsr_ssm.clips.threads import cores, for_all
+from basicsr_ssm.clips.threads import for_all, thread_count
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import sha256_of, write_file, write_json, writing
 from basicsr_ssm.version import __version__
@@ -56,7 +56,7 @@ def prepare_published(
     Raises:
         UserError: something is missing or damaged; `output` was begun with other settings or cannot be written.
     """
-    output, workers = Path(output), workers or cores()
+    output, workers = Path(output), thread_count(workers)
     kinds = {'GT': 1, f'BIx{found.scale}': found.scale}
     done = finished_manifest(output)
     _refuse(found, skip_missing)  # what the adapter saw, before an hour of reading

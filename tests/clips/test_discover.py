@@ -59,3 +59,9 @@ def test_an_empty_folder_is_left_out_where_that_is_asked_for(tmp_path, moving_fr
         find_sources([tmp_path / 'empty', tmp_path / 'empty' / 'deeper'], reasons.append)
     with pytest.raises(UserError, match='no such file'):  # a mistyped name is never skipped
         find_sources([full, tmp_path / 'absent'], reasons.append)
+
+
+def test_the_output_is_no_source(tmp_path, moving_frames, write_folder):
+    full = write_folder(tmp_path / 'full', moving_frames(1))
+    write_folder(tmp_path / 'out' / 'train' / 'GT' / 'full_0000', moving_frames(1))
+    assert find_sources([tmp_path], leave_out=tmp_path / 'full' / '..' / 'out') == {'full': full}

@@ -348,9 +348,25 @@ def test_unwritable_output(tmp_path, three):
         prepare(three, '/proc/nowhere', recipe())
 
 
+def test_bad_number_of_workers(tmp_path, three):
+    for workers in (0, -1):
+        with pytest.raises(UserError, match=f'--workers {workers}: at least 1'):
+            prepare(three, tmp_path / 'out', recipe(), workers=workers)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_an_output_among_the_sources_is_left_alone_when_it_is_finished(tmp_path, three):
+    parser = argparse.ArgumentParser()
+    prepare_command.add_arguments(parser)
+    words = ['custom', '--source', str(tmp_path), '--output', str(tmp_path / 'in' / 'out'), '--clip-length', '4']
+    for _ in range(2):
+        assert prepare_command.run(parser.parse_args([*words, '--format', 'png'])) == 0
+
+
 def test_bad_recipes():
     for kwargs, words in (
         ({'length': 0}, 'at least 1'),
+        ({'max_clips': 0}, 'at least 1'),
         ({'scales': (5,)}, 'scales'),
         ({'scales': (4, 4)}, 'scales'),
         ({'scales': ()}, 'scales'),

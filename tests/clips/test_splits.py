@@ -23,7 +23,7 @@ def test_every_split_gets_a_source():
     splits = SplitRule({'train': 0.98, 'val': 0.01, 'test': 0.01}).assign(NAMES[:3])
     assert [len(names) for names in splits.values()] == [1, 1, 1]
     assert SplitRule({'test': 1.0, 'val': 0.0}).assign(NAMES[:1]) == {'test': ['patient0']}
-    with pytest.raises(UserError, match='3 splits .* there are 2: clips of one source never'):
+    with pytest.raises(UserError, match='3 splits .* there are 2 that can be used: clips of one source never'):
         SplitRule().assign(NAMES[:2])
 
 
