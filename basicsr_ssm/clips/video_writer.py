@@ -94,7 +94,13 @@ class VideoWriter(WriterContext):
             if audio:
                 self._audio = AudioCopy(source, self._container, self.path.name)
         self._set_times(encoding.container.stores_times)
-        self._container.start_encoding()
+        try:
+            self._container.start_encoding()
+        except (self._av.error.ArgumentError, self._av.error.ExternalError) as error:
+            h, w = self.size
+            what = f'{w}x{h} at {float(self._clock.rate):g} frames a second'
+            reason = f'{encoding.codec} cannot encode {what} ({error.strerror}); try another --codec'
+            raise OutputError(f'{self.path}: {reason}') from error
 
     def _take_over_tags(self, source: str | Path) -> None:
         with self._av.open(str(source)) as container:

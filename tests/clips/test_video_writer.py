@@ -276,3 +276,11 @@ def test_smaller_crf_means_larger_file(tmp_path):
     for crf in (10, 40):
         write(tmp_path / f'{crf}.mp4', frames, encoding=choose_encoding('.mp4', crf=crf))
     assert (tmp_path / '10.mp4').stat().st_size > 2 * (tmp_path / '40.mp4').stat().st_size
+
+
+@pytest.mark.skipif('libx265' not in av.codecs_available, reason='this FFmpeg has no libx265')
+def test_frames_that_a_codec_does_not_take(tmp_path):
+    encoding = choose_encoding('.mp4', 'libx265')
+    with pytest.raises(OutputError, match='clip.mp4: libx265 cannot encode 10x6 at 25 frames a second'):
+        write(tmp_path / 'clip.mp4', np.zeros((1, 6, 10, 3), np.uint8), encoding=encoding)
+    assert os.listdir(tmp_path) == []
