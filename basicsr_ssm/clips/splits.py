@@ -54,8 +54,8 @@ class SplitRule:
         if len(names) < len(shares):
             raise UserError(
                 f'{len(shares)} splits ({", ".join(shares)}) need as many sources, but there '
-                f'{"is" if len(names) == 1 else "are"} {len(names)} that can be used: clips of one source never go into '
-                f'two splits. Add sources or ask for fewer splits, for example --split train=1'
+                f'{"is" if len(names) == 1 else "are"} {len(names)} that can be used: clips of one source never go '
+                f'into two splits. Add sources or ask for fewer splits, for example --split train=1'
             )
         total = sum(shares.values())
         counts = dict.fromkeys(shares, 1)
