@@ -23,7 +23,10 @@ class FolderSource(FrameSource):
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.name = safe_name(self.path.resolve().name)
-        self.files = image_files(self.path)
+        try:
+            self.files = image_files(self.path)
+        except OSError as error:
+            raise UserError(f'{self.path}: cannot be read ({error.strerror})') from error
         if not self.files:
             raise UserError(f'{self.path}: the folder holds no images ({" ".join(IMAGE_SUFFIXES)})')
         self.frame_count = len(self.files)

@@ -280,3 +280,13 @@ def test_missing_packages_are_named(tmp_path, monkeypatch, write_video, write_di
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(UserError, match=r'pip install "?basicsr_ssm\[video\]'):
             open_source(path)
+
+
+def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
+    def closed(folder):
+        raise PermissionError(13, 'Permission denied', str(folder))
+
+    monkeypatch.setattr('basicsr_ssm.clips.folder_source.image_files', closed)
+    (tmp_path / 'closed').mkdir()
+    with pytest.raises(UserError, match=r'closed: cannot be read \(Permission denied\)'):
+        open_source(tmp_path / 'closed')
