@@ -152,7 +152,7 @@ def options(**changes):
         if value is None:
             where.pop(key, None)
         else:
-            where[key] = value
+            where[key] = copy.deepcopy(value)  # a later path may change what is inside
     return opt
 
 
