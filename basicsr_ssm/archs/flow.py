@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from basicsr.archs.spynet_arch import SpyNet
 from torch import nn
+
+_SPYNET_LEAST = 64
 
 
 def start_without_motion(spynet: SpyNet) -> None:
@@ -45,5 +48,13 @@ def clip_flows(flow_net: nn.Module, clip: torch.Tensor, home: torch.device) -> d
 
 def _flows(flow_net: nn.Module, a: torch.Tensor, b: torch.Tensor, home: torch.device) -> list[torch.Tensor]:
     if home == a.device:
-        return list(flow_net(a.flatten(0, 1), b.flatten(0, 1)).unflatten(0, a.shape[:2]).unbind(1))
-    return [flow_net(x, y).to(home) for x, y in zip(a.unbind(1), b.unbind(1), strict=True)]
+        return list(_flow(flow_net, a.flatten(0, 1), b.flatten(0, 1)).unflatten(0, a.shape[:2]).unbind(1))
+    return [_flow(flow_net, x, y).to(home) for x, y in zip(a.unbind(1), b.unbind(1), strict=True)]
+
+
+def _flow(flow_net: nn.Module, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    height, width = a.shape[2:]
+    # SpyNet halves frames five times, after it has stretched them to a multiple of 32: 64 is the least it takes
+    below, right = (_SPYNET_LEAST - size if size <= _SPYNET_LEAST // 2 else 0 for size in (height, width))
+    a, b = (F.pad(x, (0, right, 0, below), mode='replicate') for x in (a, b))
+    return flow_net(a, b)[:, :, :height, :width]

@@ -6,6 +6,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 
 SMALL = {
     'MedVSR': dict(mid_channels=32, num_blocks=1, n_convfe=1, n_convrec=2, window_size=8, rec_ks=3),
+    'VSRM': dict(embed_dim=12, depths=(1,), d_state=4),
 }
 OURS = sorted(
     name
@@ -15,7 +16,7 @@ OURS = sorted(
 
 
 def test_there_are_some():
-    assert 'MedVSR' in OURS
+    assert {'MedVSR', 'VSRM'} <= set(OURS)
 
 
 @pytest.mark.parametrize('name', OURS)
