@@ -15,6 +15,7 @@ COMMANDS = {
     'upscale': 'basicsr_ssm.inference.upscale_command',
     'prepare': 'basicsr_ssm.clips.prepare_command',
     'compare': 'basicsr_ssm.tables.compare_command',
+    'tables': 'basicsr_ssm.tables.tables_command',
     'doctor': 'basicsr_ssm.doctor',
 }
 
