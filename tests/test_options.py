@@ -329,6 +329,7 @@ def test_networks_of_ours_report_all_their_values_beside_all_other_mistakes():
     ):
         assert sum(message in problem for problem in problems) == 1, message
     assert len(problems) == 10
+    assert len(problems_of(network_g={'type': 'MedVSR', 'scale': 'two'})) == 1
 
 
 def test_validation_sets_have_names_of_their_own():

@@ -151,7 +151,7 @@ class _Check:
         ours = network.__module__.startswith('basicsr_ssm.')
         wrong = self.signature(key, options, network, strict=False)
         kinds, _, _ = of_signature(network)
-        if key == 'network_g' and 'scale' in kinds and self.opt.get('scale') is not None:
+        if key == 'network_g' and 'scale' in kinds.keys() - wrong and self.opt.get('scale') is not None:
             default = _default(network, 'scale')
             if options.get('scale', default) != self.opt['scale']:
                 has, wanted = options.get('scale', default), self.opt['scale']

@@ -186,7 +186,7 @@ def test_an_existing_output_needs_overwrite(upscale, enlarge, video, tmp_path):
     [
         ('file/out.mp4', 'file/out.mp4: cannot be written .*file is no folder'),
         ('file/deeper/out', 'file/deeper/out: cannot be written .*file is no folder'),
-        (f'{"long" * 60}.mp4', 'cannot be written .*too long'),
+        (f'{"long" * 62}.mp4', 'cannot be written .*too long'),
         ('/proc/nowhere/out.mp4', '/proc/nowhere/out.mp4: cannot be written'),
         ('/proc/nowhere', '/proc/nowhere: cannot be written'),
         ('out.xyz', "cannot write files of type '.xyz'"),
