@@ -55,7 +55,7 @@ def results(function, tensors, **options):
     """y and the gradients of all tensors under a fixed random weighting of y."""
     tensors = {k: None if v is None else v.detach().requires_grad_() for k, v in tensors.items()}
     y = function(**tensors, **options)
-    weight = torch.randn(y.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).to(y.dtype)
+    weight = torch.randn(y.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).to(y)
     given = [v for v in tensors.values() if v is not None]
     return [y.detach(), *torch.autograd.grad((y * weight).sum(), given)]
 
@@ -79,14 +79,16 @@ def test_equals_the_recurrence(length, b, direction):
 @pytest.mark.parametrize('direction', ['forward', 'both'])
 def test_any_cut_into_blocks_and_groups(block, wide, direction, monkeypatch):
     # from single tokens of single sequences to all sequences at once; 41 leaves remainders everywhere
-    monkeypatch.setattr(REFERENCE, '_BLOCK', block)
+    monkeypatch.setattr(REFERENCE, '_block', lambda device: block)
     monkeypatch.setattr(REFERENCE, '_WIDE_STEP', wide)
     assert_equals_sequential(inputs(3, 41, direction=direction), delta_softplus=True, direction=direction)
 
 
-def test_width_of_the_network_over_several_blocks():
-    # 34 tokens a block in groups of 4, and 6 left over
-    assert_equals_sequential(inputs(1, 70, d=240, n=16, direction='both'), delta_softplus=True, direction='both')
+@pytest.mark.parametrize('device', ['cpu', pytest.param('cuda', marks=pytest.mark.gpu)])
+def test_width_of_the_network(device):
+    # over one block whatever the number of threads, with a remainder
+    tensors = {k: v.to(device) for k, v in inputs(1, 150, d=240, n=16, direction='both').items()}
+    assert_equals_sequential(tensors, delta_softplus=True, direction='both')
 
 
 @pytest.mark.parametrize('without', [('D',), ('z',), ('delta_bias',), ('D', 'z', 'delta_bias')], ids='-'.join)
@@ -237,7 +239,7 @@ def test_gradient_of_a_decay_that_forgets_all_is_small_and_not_noise():
 
 @pytest.mark.parametrize('direction', ['forward', 'reverse', 'both'])
 def test_gradcheck(direction, monkeypatch):
-    monkeypatch.setattr(REFERENCE, '_BLOCK', 6 * 5)  # blocks of 5 tokens
+    monkeypatch.setattr(REFERENCE, '_block', lambda device: 6 * 5)  # blocks of 5 tokens
     tensors = inputs(b=1, length=11, d=3, n=2, direction=direction)
     names = list(tensors)
     assert torch.autograd.gradcheck(
@@ -253,7 +255,8 @@ def test_second_derivatives_are_refused():
         grad.sum().backward()
 
 
-def test_training_keeps_a_fraction_of_the_states():
+def test_training_keeps_a_fraction_of_the_states(monkeypatch):
+    monkeypatch.setattr(REFERENCE, '_block', lambda device: 2**17)
     length, d, n = 1024, 64, 16
     tensors = {k: v.requires_grad_() for k, v in inputs(1, length, d, n, dtype=torch.float32).items()}
     y = selective_scan(**tensors, delta_softplus=True)

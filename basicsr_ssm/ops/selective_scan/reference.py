@@ -22,8 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-# numbers in a block of states: on a CPU three such blocks should fit the second-level cache, elsewhere calls are dear
-_BLOCK, _BLOCK_ELSEWHERE = 2**17, 2**24
+# Numbers in a block of states. On one core, two such blocks fit the second-level cache; with more threads each call has
+# to wake them, which only longer calls are worth. Elsewhere calls are dear and memory is near.
+_BLOCK_ONE_THREAD, _BLOCK_THREADS, _BLOCK_ELSEWHERE = 2**17, 2**19, 2**25
 # numbers in a step over one token from which on grouping costs more than it saves
 _WIDE_STEP = 2**14
 
@@ -62,18 +63,19 @@ class _SelectiveScan(torch.autograd.Function):
 
 def _forward(u, delta, B, C, z, A, D, bias, softplus, reverses, carried=None, ungated=None):
     """y. Appends the state before each block to `carried`, and writes what the gate multiplies to `ungated`."""
-    y, blocks = _like(u), _Blocks(u, A, buffers=2)
-    for i, reverse, pieces in blocks.cut(reverses, u, delta, B, C, z, y, ungated):
+    y, plan = _like(u), _Plan(u, A, buffers=2)
+    for i, reverse, stretches in plan.stretches(reverses, u, delta, B, C, z, y, ungated):
         state = 0
-        for q, u_, delta_, B_, C_, z_, y_, ungated_ in pieces:
-            room = blocks.room(u_, q, reverse)
+        for u_, delta_, B_, C_, z_, y_, ungated_ in stretches:
             step = _step(delta_, bias, softplus)
-            room.fill(step, step * u_, A[i], B_, state)
-            if carried is not None:
-                carried.append(room.before.clone())
-            state = room.scan()
+            out = u.new_empty(u_.shape)
+            for room, step_t, x_t, B_t, C_t, out_t in plan.blocks(reverse, step, step * u_, B_, C_, out):
+                room.fill(step_t, x_t, A[i], B_t, state)
+                if carried is not None:
+                    carried.append(room.before.clone())
+                state = room.scan()
+                _over_states(C_t, room.states, out_t)
 
-            out = _over_states(C_, room.states)
             if D is not None:
                 out.addcmul_(D[i], u_)
             if i:
@@ -90,31 +92,32 @@ def _backward(grad, u, delta, B, C, z, A, D, bias, ungated, softplus, reverses, 
     """Gradients of u, delta, B, C, z, A, D and bias; None for those that are None."""
     tokens = [None if v is None else _like(v).zero_() for v in (u, delta, B, C, z)]
     dA, dD, dbias = (None if v is None else torch.zeros_like(v) for v in (A, D, bias))
-    blocks = _Blocks(u, A, buffers=4)
+    plan, carried = _Plan(u, A, buffers=4), iter(reversed(carried))
     tensors = (u, delta, B, C, z, grad, ungated, *tokens)
-    carried = iter(reversed(carried))
-    for i, reverse, pieces in reversed(list(blocks.cut(reverses, *tensors))):
+    for i, reverse, stretches in reversed(list(plan.stretches(reverses, *tensors))):
         handed = 0
-        for q, u_, delta_, B_, C_, z_, dy, ungated_, du, ddelta, dB, dC, dz in reversed(pieces):
+        for u_, delta_, B_, C_, z_, dy, ungated_, du, ddelta, dB, dC, dz in reversed(stretches):
             if z is not None:
                 gate = torch.sigmoid(z_)
                 if i == 0:
                     torch.mul(dy * ungated_, gate * (1 + z_ * (1 - gate)), out=dz)
                 dy = dy * (z_ * gate)
-            room = blocks.room(u_, q, reverse)
             step = _step(delta_, bias, softplus)
-            x = step * u_
-            room.fill(step, x, A[i], B_, next(carried))
-            room.scan()
-            dC += _over_channels(room.states, dy)
+            dx, dstep = u.new_empty(u_.shape), u.new_empty(u_.shape)
+            blocks = plan.blocks(reverse, step, step * u_, dy, B_, C_, dB, dC, dx, dstep)
+            for room, step_t, x_t, dy_t, B_t, C_t, dB_t, dC_t, dx_t, dstep_t in reversed(blocks):
+                room.fill(step_t, x_t, A[i], B_t, next(carried))
+                room.scan()
+                dC_t += _over_channels(room.states, dy_t)
+                handed = room.scan_slopes(C_t, dy_t, handed)
+                dB_t += _over_channels(room.slopes, x_t)
+                _over_states(B_t, room.slopes, dx_t)
+                # of the exponents δ_t·A
+                slopes = torch.mul(room.decay, room.previous, out=room.product).mul_(room.slopes)
+                dA[i] += torch.mul(slopes, step_t[:, :, None], out=room.states).sum((0, 1))
+                torch.sum(slopes.mul_(A[i]), 2, out=dstep_t)
 
-            handed = room.scan_slopes(C_, dy, handed)
-            dx = _over_states(B_, room.slopes)
-            dB += _over_channels(room.slopes, x)
-            # dL/d(δ_t·A)
-            slopes = room.slopes_of_exponents()
-            dA[i] += torch.mul(slopes, step[:, :, None], out=room.states).sum((0, 1))
-            dstep = slopes.mul_(A[i]).sum(2).addcmul_(dx, u_)
+            dstep.addcmul_(dx, u_)
             dx *= step
             if D is not None:
                 dD[i] += (dy * u_).sum((0, 1))
@@ -169,9 +172,6 @@ class _Room:
             call()
         return torch.mul(*self.first)
 
-    def slopes_of_exponents(self):
-        return torch.mul(self.decay, self.previous, out=self.product).mul_(self.slopes)
-
 
 def _scan(decay, h, product, q, reverse) -> list[Callable]:
     """The calls that do h_t += decay_t·h_{t−1} in place, for a whole block in groups of q tokens.
@@ -208,14 +208,15 @@ def _step(delta, bias, softplus):
     return F.softplus(delta) if softplus else delta
 
 
-def _over_states(v, h):
-    """(l, b, d): Σ_n v·h of v (l, b, n) and h (l, b, n, d)."""
-    return torch.bmm(v.reshape(-1, 1, v.shape[2]), h.flatten(0, 1)).view(*h.shape[:2], -1)
+def _over_states(v, h, out):
+    """Σ_n v·h of v (l, b, n) and h (l, b, n, d), to out (l, b, d)."""
+    torch.bmm(v.reshape(-1, 1, v.shape[2]), h.flatten(0, 1), out=out.view(-1, 1, out.shape[2]))
 
 
 def _over_channels(h, v):
     """(l, b, n): Σ_d h·v of h (l, b, n, d) and v (l, b, d)."""
-    return torch.bmm(h.flatten(0, 1), v.reshape(-1, v.shape[2], 1)).view(h.shape[:3])
+    # v on the left: a third of the time of h·v on a CPU
+    return torch.bmm(v.reshape(-1, 1, v.shape[2]), h.flatten(0, 1).mT).view(h.shape[:3])
 
 
 def _like(v):
@@ -223,40 +224,56 @@ def _like(v):
     return torch.empty_like(v.transpose(0, 1), memory_format=torch.contiguous_format).transpose(0, 1)
 
 
-class _Blocks:
-    """How a call is cut into blocks of tokens × sequences, and the memory they take turns in."""
+class _Plan:
+    """How a call is cut, and the memory its blocks take turns in.
+
+    All tokens of some sequences; of those, stretches of tokens, for what has no states; of those, the blocks.
+    """
 
     def __init__(self, u, A, buffers):
-        self.length, self.batch, _ = u.shape
-        self.shape = A.shape[1:]
-        step = A[0].numel()
-        room = max(1, (_BLOCK if u.device.type == 'cpu' else _BLOCK_ELSEWHERE) // step)
+        length, self.batch, channels = u.shape
+        self.shape, self.rooms = A.shape[1:], {}
+        numbers = _block(u.device)
+        room = max(1, numbers // A[0].numel())
         self.rows = min(self.batch, room)
-        tokens = min(self.length, room // self.rows)
-        self.q = 1 if self.rows * step >= _WIDE_STEP else max(1, math.isqrt(tokens // 2))
+        width = self.rows * A[0].numel()
+        tokens = min(length, room // self.rows)
+        self.q = 1 if width >= _WIDE_STEP else max(1, math.isqrt(tokens // 2))
         self.tokens = tokens // self.q * self.q
-        self.buffers = u.new_empty(buffers, (self.tokens + 2) * self.rows * step)
-        self.rooms = {}
+        self.stretch = max(1, numbers // (self.rows * channels * self.tokens)) * self.tokens
+        self.buffers = u.new_empty(buffers, (self.tokens + 2) * width)
 
-    def room(self, u, q, reverse) -> _Room:
-        shape = (len(u) + 2, u.shape[1], *self.shape)
-        key = (shape, q, reverse)
+    def stretches(self, reverses, *tensors):
+        """Yields direction, whether it is reverse, and its stretches in order: tuples of parts of the tensors."""
+        for row in range(0, self.batch, self.rows):
+            at = slice(row, row + self.rows)
+            stretches = _together(*(None if v is None else v[:, at].split(self.stretch) for v in tensors))
+            for i, reverse in enumerate(reverses):
+                yield i, reverse, stretches[:: -1 if reverse else 1]
+
+    def blocks(self, reverse, *tensors):
+        """The blocks of a stretch in order: (room, *parts of the tensors)."""
+        length, rows = tensors[0].shape[:2]
+        sizes = [self.tokens] * (length // self.tokens)
+        last = length % self.tokens
+        sizes += [v for v in (last - last % self.q, last % self.q) if v]  # those that make no group go one by one
+        rooms = [self._room(v, rows, self.q if v % self.q == 0 else 1, reverse) for v in sizes]
+        return _together(rooms, *(v.split(sizes) for v in tensors))[:: -1 if reverse else 1]
+
+    def _room(self, tokens, rows, q, reverse):
+        key = (tokens, rows, reverse)
         if key not in self.rooms:
+            shape = (tokens + 2, rows, *self.shape)
             self.rooms[key] = _Room([v[: math.prod(shape)].view(shape) for v in self.buffers], q, reverse)
         return self.rooms[key]
 
-    def cut(self, reverses, *tensors):
-        """Yields direction, whether it is reverse, and its blocks in order: (tokens a group, *blocks of tensors)."""
-        sizes, groups = [], []
-        for start in range(0, self.length, self.tokens):
-            size = min(self.tokens, self.length - start)
-            for part, q in ((size - size % self.q, self.q), (size % self.q, 1)):
-                if part:
-                    sizes.append(part)
-                    groups.append(q)
-        for row in range(0, self.batch, self.rows):
-            at = slice(row, row + self.rows)
-            parts = [[None] * len(sizes) if v is None else v[:, at].split(sizes) for v in tensors]
-            pieces = list(zip(groups, *parts, strict=True))
-            for i, reverse in enumerate(reverses):
-                yield i, reverse, pieces[::-1] if reverse else pieces
+
+def _block(device) -> int:
+    if device.type != 'cpu':
+        return _BLOCK_ELSEWHERE
+    return _BLOCK_ONE_THREAD if torch.get_num_threads() == 1 else _BLOCK_THREADS
+
+
+def _together(*lists):
+    count = len(lists[0])
+    return list(zip(*([None] * count if v is None else v for v in lists), strict=True))
