@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
-# Trains MedVSR by the published recipe on a GPU, in float32 and in bfloat16, and tests both on held-out clips.
+# Trains a network on a GPU, in float32 and in bfloat16, and tests both on held-out clips. The default is MedVSR by the
+# published recipe.
 #
-#   scripts/gpu_run.sh --data DIR --spynet FILE [--output DIR] [--iterations N] [--opt OPTION_FILE]
+#   scripts/gpu_run.sh --data DIR --spynet FILE [--output DIR] [--iterations N] [--opt OPTION_FILE] [--at-once]
 #
 # DIR is a data set made by `basicsr-ssm prepare` at scale 4 with the splits train, val and test; FILE a SpyNet or a
-# checkpoint that holds one (BasicVSR's). With two GPUs the two precisions run side by side, one on each. The output
-# folder gets a log for each, experiments/, results/ and the comparison with bicubic; the last lines of the logs have
-# seconds per iteration and the peak of GPU memory. Runs with whatever `python` is active.
+# checkpoint that holds one (BasicVSR's). With two GPUs the two precisions run side by side, one on each; with
+# --at-once they do so on one GPU, and their times are no measure then. The output folder gets a log for each,
+# experiments/, results/ and the comparison with bicubic; the last lines of the logs have seconds per iteration and the
+# peak of GPU memory. Runs with whatever `python` is active.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-output=gpu_run iterations=2000 option_file=$root/options/train/MedVSR/medvsr_hyperkvasir_x4.yml data='' spynet=''
+output=gpu_run iterations=2000 option_file=$root/options/train/MedVSR/medvsr_hyperkvasir_x4.yml data='' spynet='' at_once=''
 usage() { sed -n '2,/^set/p' "$0" | sed 's/^# \{0,1\}//;/^set/d' >&2; exit 2; }
 while [ $# -gt 0 ]; do
+  if [ "$1" = --at-once ]; then at_once=1; shift; continue; fi
   [ $# -ge 2 ] || usage
   case $1 in
     --data) data=$2 ;; --spynet) spynet=$2 ;; --output) output=$2 ;; --iterations) iterations=$2 ;; --opt) option_file=$2 ;;
@@ -32,7 +35,7 @@ run() { # precision, GPU
   local precision=$1 name=gpu_run_$1 amp='~'
   if [ "$precision" = bf16 ]; then amp=bf16; fi
   export CUDA_VISIBLE_DEVICES=$2
-  # one GPU takes both clips of the published 2 × 1
+  # one GPU takes both clips of MedVSR's published 2 × 1
   python -m basicsr_ssm train -opt "$option_file" --force_yml name="$name" num_gpu=1 manual_seed=0 \
     datasets:train:dataroot_gt="$data/train/GT.lmdb" datasets:train:dataroot_lq="$data/train/BIx4.lmdb" \
     datasets:train:batch_size_per_gpu=2 \
@@ -46,9 +49,9 @@ run() { # precision, GPU
   python -m basicsr_ssm compare "${tested[@]}"
 }
 
-if [ "$gpus" -ge 2 ]; then
+if [ "$gpus" -ge 2 ] || [ -n "$at_once" ]; then
   run fp32 0 >fp32.log 2>&1 & first=$!
-  run bf16 1 >bf16.log 2>&1 & second=$!
+  run bf16 $((gpus > 1)) >bf16.log 2>&1 & second=$!
   wait "$first" && wait "$second"
 else
   run fp32 0 >fp32.log 2>&1

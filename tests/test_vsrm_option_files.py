@@ -9,8 +9,8 @@ from basicsr_ssm.options.yaml_file import read_options
 
 OPTIONS = Path(__file__).resolve().parent.parent / 'options'
 ABLATION = OPTIONS / 'ablation'
-TRAIN = sorted((OPTIONS / 'train' / 'VSRM').glob('*.yml'))
-TEST = sorted((OPTIONS / 'test' / 'VSRM').glob('*.yml'))
+TRAIN = sorted((OPTIONS / 'train' / 'VSRM').glob('vsrm_[RV]*.yml'))  # the paper's, not the small one
+TEST = sorted((OPTIONS / 'test' / 'VSRM').glob('vsrm_[RV]*.yml'))
 LOSSES = 'train.extra_losses'
 
 # file → the options in which it differs from vsrm_base.yml, and its row of Tab. 3 to 7
