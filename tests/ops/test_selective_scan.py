@@ -264,6 +264,23 @@ def test_training_keeps_a_fraction_of_the_states(monkeypatch):
     assert carried <= length * d * n / 64
 
 
+def test_the_number_of_threads_may_change_before_the_backward_pass():
+    tensors = {k: v.requires_grad_() for k, v in inputs(1, 200, d=240, n=16).items()}
+    given, threads = list(tensors.values()), torch.get_num_threads()
+    grads = []
+    try:
+        for there, back in ((1, 1), (1, 2), (2, 1)):
+            torch.set_num_threads(there)
+            y = selective_scan(**tensors, delta_softplus=True)
+            torch.set_num_threads(back)
+            grads.append(torch.autograd.grad(y.sum(), given))
+    finally:
+        torch.set_num_threads(threads)
+    for other in grads[1:]:
+        for a, b in zip(grads[0], other, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize('name', ['delta', 'A', 'B', 'C', 'D', 'z', 'delta_bias'])
 @pytest.mark.parametrize('direction', ['forward', 'both'])
 def test_shapes_that_do_not_fit_are_named(name, direction):

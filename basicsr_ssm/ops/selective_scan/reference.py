@@ -41,16 +41,19 @@ def reference(u, delta, A, B, C, D, z, delta_bias, delta_softplus, direction):
         if torch.is_grad_enabled() and any(v is not None and v.requires_grad for v in tensors):
             y = _SelectiveScan.apply(*tensors, delta_softplus, reverses)
         else:
-            y = _forward(*tensors, delta_softplus, reverses)
+            plan = _Plan(tensors[0], tensors[5], buffers=2)
+            y = _forward(plan, *tensors, delta_softplus, reverses)
     return y.transpose(0, 1).to(u.dtype)
 
 
 class _SelectiveScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, u, delta, B, C, z, A, D, bias, softplus, reverses):
-        ctx.softplus, ctx.reverses = softplus, reverses
-        ctx.carried, ungated = [], None if z is None else _like(u)
-        y = _forward(u, delta, B, C, z, A, D, bias, softplus, reverses, ctx.carried, ungated)
+        plan = _Plan(u, A, buffers=2)
+        carried, ungated = [], None if z is None else _like(u)
+        y = _forward(plan, u, delta, B, C, z, A, D, bias, softplus, reverses, carried, ungated)
+        ctx.softplus, ctx.reverses, ctx.carried = softplus, reverses, carried
+        ctx.numbers = plan.numbers  # the number of threads may change before the backward pass
         ctx.save_for_backward(u, delta, B, C, z, A, D, bias, ungated)
         return y
 
@@ -58,12 +61,14 @@ class _SelectiveScan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):
         with torch.autocast(grad.device.type, enabled=False):
-            return *_backward(grad, *ctx.saved_tensors, ctx.softplus, ctx.reverses, ctx.carried), None, None
+            u, A = (ctx.saved_tensors[k] for k in (0, 5))
+            plan = _Plan(u, A, buffers=4, numbers=ctx.numbers)
+            return *_backward(plan, grad, *ctx.saved_tensors, ctx.softplus, ctx.reverses, ctx.carried), None, None
 
 
-def _forward(u, delta, B, C, z, A, D, bias, softplus, reverses, carried=None, ungated=None):
+def _forward(plan, u, delta, B, C, z, A, D, bias, softplus, reverses, carried=None, ungated=None):
     """y. Appends the state before each block to `carried`, and writes what the gate multiplies to `ungated`."""
-    y, plan = _like(u), _Plan(u, A, buffers=2)
+    y = _like(u)
     for i, reverse, stretches in plan.stretches(reverses, u, delta, B, C, z, y, ungated):
         state = 0
         for u_, delta_, B_, C_, z_, y_, ungated_ in stretches:
@@ -88,11 +93,11 @@ def _forward(u, delta, B, C, z, A, D, bias, softplus, reverses, carried=None, un
     return y
 
 
-def _backward(grad, u, delta, B, C, z, A, D, bias, ungated, softplus, reverses, carried):
+def _backward(plan, grad, u, delta, B, C, z, A, D, bias, ungated, softplus, reverses, carried):
     """Gradients of u, delta, B, C, z, A, D and bias; None for those that are None."""
     tokens = [None if v is None else _like(v).zero_() for v in (u, delta, B, C, z)]
     dA, dD, dbias = (None if v is None else torch.zeros_like(v) for v in (A, D, bias))
-    plan, carried = _Plan(u, A, buffers=4), iter(reversed(carried))
+    carried = iter(reversed(carried))
     tensors = (u, delta, B, C, z, grad, ungated, *tokens)
     for i, reverse, stretches in reversed(list(plan.stretches(reverses, *tensors))):
         handed = 0
@@ -139,7 +144,7 @@ class _Room:
 
     def __init__(self, buffers, q, reverse):
         decay, h, *more = buffers
-        self.decay, self.states, self.reverse = decay[1:-1], h[1:-1], reverse
+        self.decay, self.states = decay[1:-1], h[1:-1]
         first, last, before, after = (-2, 1, -1, 0) if reverse else (1, -2, 0, -1)
         self.before, self.last = h[before], h[last]
         self.product = more[0][1:-1] if more else self.decay
@@ -191,9 +196,8 @@ def _scan(decay, h, product, q, reverse) -> list[Callable]:
         calls.append(partial(rows[:, now].addcmul_, decay[:, now], rows[:, before]))
         calls.append(partial(torch.mul, decay[:, now], product[:, before], out=product[:, now]))
     edge = h[-1 if reverse else 0]
-    for end, whole in zip(
-        rows[:, positions[-1]].unbind()[order], product[:, positions[-1]].unbind()[order], strict=True
-    ):
+    ends, wholes = (v[:, positions[-1]].unbind()[order] for v in (rows, product))
+    for end, whole in zip(ends, wholes, strict=True):
         calls.append(partial(end.addcmul_, whole, edge))
         edge = end
     if q > 1:
@@ -230,17 +234,17 @@ class _Plan:
     All tokens of some sequences; of those, stretches of tokens, for what has no states; of those, the blocks.
     """
 
-    def __init__(self, u, A, buffers):
+    def __init__(self, u, A, buffers, numbers=None):
         length, self.batch, channels = u.shape
         self.shape, self.rooms = A.shape[1:], {}
-        numbers = _block(u.device)
-        room = max(1, numbers // A[0].numel())
+        self.numbers = numbers or _block(u.device)
+        room = max(1, self.numbers // A[0].numel())
         self.rows = min(self.batch, room)
         width = self.rows * A[0].numel()
         tokens = min(length, room // self.rows)
         self.q = 1 if width >= _WIDE_STEP else max(1, math.isqrt(tokens // 2))
         self.tokens = tokens // self.q * self.q
-        self.stretch = max(1, numbers // (self.rows * channels * self.tokens)) * self.tokens
+        self.stretch = max(1, self.numbers // (self.rows * channels * self.tokens)) * self.tokens
         self.buffers = u.new_empty(buffers, (self.tokens + 2) * width)
 
     def stretches(self, reverses, *tensors):
