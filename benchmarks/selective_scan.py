@@ -13,6 +13,10 @@ training step, its gradients included, in a fresh process each (Linux).
 
 from __future__ import annotations
 
+# isort: off
+import basicsr_ssm  # noqa: F401  (before torch: it sets how threads wait; on busy cores all is far slower without)
+
+# isort: on
 import argparse
 import subprocess
 import sys
