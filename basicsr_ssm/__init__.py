@@ -10,8 +10,11 @@ import warnings
 from basicsr_ssm.version import __version__
 
 # OpenMP's threads spin while they wait. On two cores with one other busy process that makes a network ten times slower,
-# and data workers are such processes. Read when torch is first imported; a setting of the user's stays.
-os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+# and data workers are such processes; with no spinning at all the second core gains nothing. So they spin briefly.
+# Read when torch is first imported; a setting of the user's stays.
+if 'OMP_WAIT_POLICY' not in os.environ:
+    os.environ['OMP_WAIT_POLICY'] = 'PASSIVE'
+    os.environ.setdefault('GOMP_SPINCOUNT', '1000')
 
 __all__ = ['__version__', 'registration_error']
 
