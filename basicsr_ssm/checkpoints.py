@@ -113,6 +113,8 @@ def what_weights(state: dict[str, torch.Tensor]) -> str:
     first = {key.split('.')[0] for key in state}
     if 'cross_arc_block' in first:
         what = 'seems to be a MedVSR'
+    elif {'conv_before_upsample', 'backbone'} <= first:
+        what = 'seems to be a VSRM'
     elif 'backward_trunk' in first:
         what = 'seems to be a BasicVSR'
     elif {'deform_align', 'backbone', 'feat_extract'} <= first:

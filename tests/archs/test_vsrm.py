@@ -8,8 +8,10 @@ from basicsr_ssm.archs.arguments import ArgumentError
 from basicsr_ssm.archs.dual_aggregation import BlockSettings, FeaturePropagationBlock
 from basicsr_ssm.archs.gated_mixers import GatedAttention, GatedConv3d, GatedWindowAttention
 from basicsr_ssm.archs.mamba import VideoMamba
+from basicsr_ssm.archs.recognition import build_from_checkpoint
 from basicsr_ssm.archs.temporal_gated_ffn import TemporalGatedFFN
 from basicsr_ssm.archs.token_order import ORDERS, from_tokens, to_tokens
+from basicsr_ssm.checkpoints import CheckpointError
 
 SMALL = dict(embed_dim=12, depths=(1,), d_state=4, attention_heads=2, attention_window=4)
 OPTIONS = [
@@ -294,3 +296,19 @@ def test_cpu_and_gpu_agree(monkeypatch):
     torch.testing.assert_close(out.cpu(), expected, rtol=0, atol=2e-5)
     assert cached.device.type == 'cpu'
     torch.testing.assert_close(cached, expected, rtol=0, atol=2e-5)
+
+
+def test_a_checkpoint_builds_its_network(tmp_path):
+    net = network(t2s='both', depths=[2, 0])
+    settings = {**SMALL, 't2s': 'both', 'depths': [2, 0]}
+    torch.save({'params': net.state_dict(), 'network_g': {'type': 'VSRM', **settings}}, tmp_path / 'vsrm.pth')
+    built, what = build_from_checkpoint(tmp_path / 'vsrm.pth')
+    assert what.startswith('VSRM(')
+    with torch.no_grad():
+        assert torch.equal(built(clip(1, 2, 3, 6, 5)), net(clip(1, 2, 3, 6, 5)))
+
+
+def test_weights_alone_ask_for_the_settings(tmp_path):
+    torch.save(network().state_dict(), tmp_path / 'vsrm.pth')
+    with pytest.raises(CheckpointError, match='seems to be a VSRM .*give its settings with an option file'):
+        build_from_checkpoint(tmp_path / 'vsrm.pth')
