@@ -52,18 +52,19 @@ class _SelectiveScan(torch.autograd.Function):
         plan = _Plan(u, A, buffers=2)
         carried, ungated = [], None if z is None else _like(u)
         y = _forward(plan, u, delta, B, C, z, A, D, bias, softplus, reverses, carried, ungated)
-        ctx.softplus, ctx.reverses, ctx.carried = softplus, reverses, carried
+        ctx.softplus, ctx.reverses = softplus, reverses
         ctx.numbers = plan.numbers  # the number of threads may change before the backward pass
-        ctx.save_for_backward(u, delta, B, C, z, A, D, bias, ungated)
+        ctx.save_for_backward(u, delta, B, C, z, A, D, bias, ungated, *carried)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
         with torch.autocast(grad.device.type, enabled=False):
-            u, A = (ctx.saved_tensors[k] for k in (0, 5))
+            saved = ctx.saved_tensors  # once: activation checkpointing makes them anew at each look
+            (u, *_, A, _, _, _), carried = saved[:9], saved[9:]
             plan = _Plan(u, A, buffers=4, numbers=ctx.numbers)
-            return *_backward(plan, grad, *ctx.saved_tensors, ctx.softplus, ctx.reverses, ctx.carried), None, None
+            return *_backward(plan, grad, *saved[:9], ctx.softplus, ctx.reverses, carried), None, None
 
 
 def _forward(plan, u, delta, B, C, z, A, D, bias, softplus, reverses, carried=None, ungated=None):
