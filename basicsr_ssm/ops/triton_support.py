@@ -1,0 +1,30 @@
+"""Whether Triton can serve a call at all. Importing this imports no Triton."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import torch
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def why_not(*args) -> str | None:
+    """The reason why Triton serves no call with these arguments, tensors among them, or with none no call at all.
+
+    Tensors on the CPU are never served, not even where Triton's interpreter could: that is for tests, which call a
+    backend's functions themselves.
+    """
+    if importlib.util.find_spec('triton') is None:
+        return 'the package triton is not installed'
+    if torch.version.hip is not None:
+        return 'made for NVIDIA GPUs'
+    if not torch.cuda.is_available():
+        return 'no CUDA device'
+    for v in args:
+        if isinstance(v, torch.Tensor):
+            if not v.is_cuda:
+                return f'a tensor is on {v.device}, CUDA needed'
+            if v.dtype not in DTYPES:
+                return f'{v.dtype}: float32, bfloat16 and float16 only'
+    return None
