@@ -20,7 +20,9 @@ def save_whole(content: object, path: str | Path) -> None:
     """
     buffer = io.BytesIO()  # torch hides the reason when its own writer meets a full disk
     torch.save(content, buffer)
-    write_file(Path(path), buffer.getbuffer())
+    # released even if writing fails: some releases of Python 3.12 crash when they collect such a view in a traceback
+    with buffer.getbuffer() as state:
+        write_file(Path(path), state)
 
 
 def save_png(image: np.ndarray, path: str | Path) -> None:
