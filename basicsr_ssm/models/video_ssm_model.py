@@ -68,8 +68,11 @@ class VideoSSMModel(VideoRecurrentModel):
 
     def model_to_device(self, net: nn.Module) -> nn.Module:
         if self.is_train:
+            # a network may have frozen its flow network itself, because nothing uses it
+            named = ((name, p) for name, p in net.named_parameters() if p.requires_grad)
+            self._flow_parameters = [p for name, p in named if 'spynet' in name or 'edvr' in name]
             self._flow_fixed = self._flow_is_fixed(self.opt.get('first_iter', 0) + 1)
-            self._freeze_flow(net, self._flow_fixed)
+            self._freeze_flow(self._flow_fixed)
         return super().model_to_device(net)
 
     def init_training_settings(self) -> None:
@@ -112,11 +115,9 @@ class VideoSSMModel(VideoRecurrentModel):
     def _flow_is_fixed(self, current_iter: int) -> bool:
         return current_iter < (self.opt['train'].get('fix_flow') or 0)
 
-    @staticmethod
-    def _freeze_flow(net: nn.Module, fixed: bool) -> None:
-        for name, parameter in net.named_parameters():
-            if 'spynet' in name or 'edvr' in name:
-                parameter.requires_grad_(not fixed)
+    def _freeze_flow(self, fixed: bool) -> None:
+        for parameter in self._flow_parameters:
+            parameter.requires_grad_(not fixed)
 
     def _follow_flow_schedule(self, current_iter: int) -> None:
         # A function of the iteration alone, so that a run resumed anywhere does as the uninterrupted one.
@@ -125,11 +126,10 @@ class VideoSSMModel(VideoRecurrentModel):
             return
         self._flow_fixed = fixed
         get_root_logger().info(f'Iteration {current_iter}: the flow network is {"fixed" if fixed else "trained, too"}.')
-        net = self.get_bare_model(self.net_g)
-        self._freeze_flow(net, fixed)
+        self._freeze_flow(fixed)
         if self.opt['dist']:
             # DistributedDataParallel waits for the gradients of the parameters that were trainable when it was made.
-            self.net_g = super().model_to_device(net)
+            self.net_g = super().model_to_device(self.get_bare_model(self.net_g))
 
     # ------------------------------------------------------------ training
 

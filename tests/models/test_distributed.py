@@ -1,8 +1,11 @@
 """Two processes on the CPU, through gloo."""
 
+import pytest
 import tiny_training
 import torch
 from training_runs import run_two_processes
+
+from basicsr_ssm.archs import VSRM
 
 
 def test_two_processes_that_accumulate_equal_one_with_all_batches(run, tmp_path):
@@ -27,3 +30,16 @@ def test_two_processes_that_accumulate_equal_one_with_all_batches(run, tmp_path)
     metrics = [(e / 'metrics.json').read_text() for e in (alone, together)]
     assert '"c"' in metrics[1]
     assert metrics[0].count('psnr') == metrics[1].count('psnr') == 4
+
+
+@pytest.mark.parametrize('alignment', ['dca', 'none'])
+def test_vsrm_trains_on_past_fix_flow(alignment, run, tmp_path):
+    """Without find_unused_parameters; with 'none' the flow network stays frozen, because nothing uses it."""
+    network = {'type': 'VSRM', 'embed_dim': 8, 'depths': [0], 'd_state': 2, 'scale': 2, 'alignment': alignment}
+    changes = {'network_g': network, 'train:fix_flow': 2, 'train:total_iter': 4, 'val': None, 'datasets:val': None}
+    option_file = tiny_training.write_options(tmp_path, **changes)
+    run_two_processes(tmp_path, option_file)
+    first = VSRM(**{key: value for key, value in network.items() if key != 'type'}).spynet.state_dict()
+    trained = torch.load(tmp_path / 'experiments/tiny/models/net_g_latest.pth', weights_only=True)['params']
+    last = 'basic_module.5.basic_module.8.bias'  # zero at the start
+    assert torch.equal(trained[f'spynet.{last}'], first[last]) == (alignment == 'none')
