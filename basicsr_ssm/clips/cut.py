@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -35,12 +36,14 @@ class Cutting:
         stride: frames from the start of a clip to the start of the next.
         max_clips: clips taken from the start of a source, None for all.
         scales: low resolutions, each 1/scale.
+        starts: first frames of the clips in rising order, instead of those that stride and max_clips give.
     """
 
     clip_length: int
     stride: int
     max_clips: int | None
     scales: tuple[int, ...]
+    starts: tuple[int, ...] | None = None
 
     @property
     def multiple(self) -> int:
@@ -54,22 +57,31 @@ class Cutting:
 
     def clips_with(self, frame: int) -> range:
         """The ordinals of the clips that hold this frame."""
+        if self.starts is not None:
+            return range(bisect_right(self.starts, frame - self.clip_length), bisect_right(self.starts, frame))
         first = max(0, -(-(frame - self.clip_length + 1) // self.stride))
         last = frame // self.stride
         return range(first, min(last + 1, self.max_clips or last + 1))
 
     def frames_of(self, clip: int) -> range:
-        return range(clip * self.stride, clip * self.stride + self.clip_length)
+        start = clip * self.stride if self.starts is None else self.starts[clip]
+        return range(start, start + self.clip_length)
 
     def past_the_end(self, frame: int) -> bool:
         """Whether no clip holds this or any later frame."""
-        return self.max_clips is not None and frame >= self.frames_of(self.max_clips - 1).stop
+        return self._last is not None and frame >= self.frames_of(self._last).stop
 
     def frames_needed(self, frames: int | None) -> int | None:
         """How many of a source's frames are read."""
-        if self.max_clips is None or frames is None:
+        if self._last is None or frames is None:
             return frames
-        return min(frames, self.frames_of(self.max_clips - 1).stop)
+        return min(frames, self.frames_of(self._last).stop)
+
+    @property
+    def _last(self) -> int | None:
+        """The ordinal of the last clip, where that does not depend on the source's length."""
+        most = self.max_clips if self.starts is None else len(self.starts)
+        return None if most is None else most - 1
 
 
 class Crew:

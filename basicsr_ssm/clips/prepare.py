@@ -57,6 +57,14 @@ class Recipe:
         if self.form not in FORMS:
             raise UserError(f'format {self.form} is not one of {", ".join(FORMS)}')
 
+    def cutting_of(self, name: str) -> Cutting:
+        """How the source of this name is cut; a recipe that lists the clips of each source overrides it."""
+        return self.cutting
+
+    def open(self, path: Path) -> FrameSource:
+        """The frames of a source as they are cut; a recipe that fixes their size overrides it."""
+        return open_source(path)
+
     def settings(self) -> dict:
         """For the manifest, and for telling whether an output was begun with the same settings."""
         cutting, split = self.cutting, self.split
@@ -179,7 +187,7 @@ def _cut_all(
     if not opened:
         raise UserError(f'none of the {len(sources)} sources can be used: {"; ".join(skipped.values())}')
     recipe.split.assign(list(opened))  # too few sources: say so before the work, not after
-    counts = [recipe.cutting.frames_needed(source.frame_count) for source in opened.values()]
+    counts = [recipe.cutting_of(name).frames_needed(source.frame_count) for name, source in opened.items()]
     bar = tqdm(total=None if None in counts else sum(counts), desc='cut', unit='frame', disable=_hidden(progress))
     results: dict[str, dict] = {}
     with bar, ThreadPoolExecutor(workers) as encoders, ThreadPoolExecutor(workers) as readers:
@@ -187,7 +195,7 @@ def _cut_all(
         futures = {}
         try:
             for name, source in opened.items():
-                args = (source, name, work / 'sources' / name, recipe.cutting, crew, bar.update)
+                args = (source, name, work / 'sources' / name, recipe.cutting_of(name), crew, bar.update)
                 futures[readers.submit(cut_source, *args)] = name
             pending = set(futures)
             while pending:
@@ -225,7 +233,7 @@ def _cut_all(
 def _probe(sources, digests, recipe: Recipe, workers: int, skip) -> dict[str, FrameSource]:
     """Open every source; leave out what cannot be opened, is too small, or is a copy of another."""
     with ThreadPoolExecutor(workers) as pool:
-        futures = {name: pool.submit(open_source, path) for name, path in sources.items()}
+        futures = {name: pool.submit(recipe.open, path) for name, path in sources.items()}
     opened: dict[str, FrameSource] = {}
     first: dict[str, str] = {}
     for name, future in futures.items():
