@@ -1,7 +1,8 @@
 """Mamba-2 token mixers of MedVSR.
 
-Both mix (b, l, C) tokens with the SSD scan (`basicsr_ssm.ops.ssd`), head size 16, state size 16, one group, and short
-causal convolutions of kernel 3. Published parameter names, so that published checkpoints load.
+Both mix (b, l, C) tokens with the SSD scan, head size 16, state size 16, one group, and short causal convolutions of
+kernel 3: all between the projections is one operator (`basicsr_ssm.ops.windowed_ssd`). Published parameter names, so
+that published checkpoints load.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from basicsr_ssm.ops import causal_conv1d, ssd
+from basicsr_ssm.ops import cross_window_ssd, inner_window_ssd
 
 HEAD_SIZE = 16
 STATE_SIZE = 16
 CONV_KERNEL = 3
+NORM_EPS = 1e-5
 DT_RANGE = (0.001, 0.1)
 DT_FLOOR = 1e-4
 
@@ -34,34 +35,18 @@ class _ScanParameters(nn.Module):
         self.A_log = nn.Parameter(torch.empty(self.heads).uniform_(1, 16).log())
         self.D = nn.Parameter(torch.ones(self.heads))
 
-    def scan(self, u: torch.Tensor, dt: torch.Tensor, B: torch.Tensor, C: torch.Tensor) -> torch.Tensor:
-        """(b, l, d_inner), with dt before its bias and softplus; B and C (b, l, 16)."""
-        dt = F.softplus(dt.to(self.dt_bias.dtype) + self.dt_bias)
-        u = u.unflatten(2, (self.heads, HEAD_SIZE))
-        y = ssd(u, dt, -self.A_log.exp(), B.unsqueeze(2), C.unsqueeze(2), self.D)
-        return y.flatten(2)
-
 
 def _causal_conv(channels: int) -> nn.Conv1d:
     """Holds weight (channels, 1, 3) and bias under the published names; computed by the operator."""
     return nn.Conv1d(channels, channels, CONV_KERNEL, groups=channels)
 
 
-def _conv_silu(x: torch.Tensor, conv: nn.Conv1d) -> torch.Tensor:
-    return causal_conv1d(x, conv.weight.squeeze(1), conv.bias, activation='silu')
+class _Gain(nn.Module):
+    """Holds the weight of the gated norm under its published name; computed by the operator."""
 
-
-class GatedRMSNorm(nn.Module):
-    """v / √(mean(v²) + 1e-5) · weight with v = x · SiLU(z): the gate, then the norm, as in Mamba-2."""
-
-    def __init__(self, channels: int, eps: float = 1e-5):
+    def __init__(self, channels: int):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
-        self.eps = eps
-
-    def forward(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-        v = (x * F.silu(z)).to(self.weight.dtype)
-        return v * torch.rsqrt(v.square().mean(-1, keepdim=True) + self.eps) * self.weight
 
 
 class CrossMamba2(_ScanParameters):
@@ -82,17 +67,27 @@ class CrossMamba2(_ScanParameters):
         self.in_proj_b = nn.Linear(channels, STATE_SIZE, bias=False)
         self.conv1d = _causal_conv(channels + STATE_SIZE)
         self.conv1d_b = _causal_conv(STATE_SIZE)
-        self.norm = GatedRMSNorm(channels)
+        self.norm = _Gain(channels)
         self.out_proj = nn.Linear(channels, channels, bias=False)
         self.pe = nn.Conv2d(STATE_SIZE, STATE_SIZE, 3, padding=1, groups=STATE_SIZE, bias=False)
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """x, y: (b, window², C) → (b, window², C)."""
-        z, u_B, dt = self.in_proj(x).split([self.d_inner, self.d_inner + STATE_SIZE, self.heads], dim=2)
-        u, B = _conv_silu(u_B, self.conv1d).split([self.d_inner, STATE_SIZE], dim=2)
-        C = _conv_silu(self.in_proj_b(y), self.conv1d_b)
-        C = self.pe(C.mT.unflatten(2, (self.window_size, self.window_size))).flatten(2).mT
-        return self.out_proj(self.norm(self.scan(u, dt, B, C), z))
+        scanned = cross_window_ssd(
+            self.in_proj(x),
+            self.in_proj_b(y),
+            self.conv1d.weight.squeeze(1),
+            self.conv1d.bias,
+            self.conv1d_b.weight.squeeze(1),
+            self.conv1d_b.bias,
+            self.pe.weight.squeeze(1),
+            self.dt_bias,
+            self.A_log,
+            self.D,
+            self.norm.weight,
+            NORM_EPS,
+        )
+        return self.out_proj(scanned)
 
 
 class InnerMamba2(_ScanParameters):
@@ -112,6 +107,15 @@ class InnerMamba2(_ScanParameters):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x: (b, l, C) → (b, l, C)."""
-        z, scanned, dt = self.in_proj(x).split([self.d_inner, self.d_inner + 2 * STATE_SIZE, self.heads], dim=2)
-        u, B, C = _conv_silu(scanned, self.conv1d).split([self.d_inner, STATE_SIZE, STATE_SIZE], dim=2)
-        return self.out_proj(self.norm(torch.cat([self.scan(u, dt, B, C), z], dim=2)))
+        scanned = inner_window_ssd(
+            self.in_proj(x),
+            self.conv1d.weight.squeeze(1),
+            self.conv1d.bias,
+            self.dt_bias,
+            self.A_log,
+            self.D,
+            self.norm.weight,
+            self.norm.bias,
+            self.norm.eps,
+        )
+        return self.out_proj(scanned)

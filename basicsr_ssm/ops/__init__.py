@@ -10,5 +10,15 @@ from basicsr_ssm.ops.deform_conv import deform_conv2d
 from basicsr_ssm.ops.flow_warp import flow_warp
 from basicsr_ssm.ops.selective_scan import selective_scan
 from basicsr_ssm.ops.ssd import ssd
+from basicsr_ssm.ops.windowed_ssd import cross_window_ssd, inner_window_ssd
 
-__all__ = ['causal_conv1d', 'deform_conv2d', 'flow_warp', 'selective_scan', 'ssd', 'window_cross_scan']
+__all__ = [
+    'causal_conv1d',
+    'cross_window_ssd',
+    'deform_conv2d',
+    'flow_warp',
+    'inner_window_ssd',
+    'selective_scan',
+    'ssd',
+    'window_cross_scan',
+]

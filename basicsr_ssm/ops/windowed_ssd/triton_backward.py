@@ -1,0 +1,197 @@
+"""The backward kernel of the windowed SSD: one program a window, from its last chunk to its first.
+
+Everything is computed anew, the states before the chunks first; they take the end of the scratch memory. With
+x = step·u, the decays of a chunk L and S = (dy xᵀ)∘L, per head: the slope of C Bᵀ is S; that of the exponent between
+tokens s < t is P = S∘(C Bᵀ), and the exponent of token r lies between all s < r ≤ t. Slopes of u, B and C replace them
+in the scratch memory, chunk by chunk.
+"""
+
+import triton
+import triton.language as tl
+
+from basicsr_ssm.ops.windowed_ssd.triton_steps import (
+    chunk,
+    decays,
+    exp2,
+    neighbour,
+    number,
+    prepare,
+    product,
+    short_conv_gradient,
+    sigmoid,
+    turned,
+    window_conv,
+)
+
+
+@triton.jit
+def backward(
+    projected, readout, scratch, grad,
+    conv_weight, conv_bias, readout_weight, readout_bias, pe, dt_bias, a_log, skip, norm_weight,
+    to_projected, to_readout, partial,
+    projected_batch, readout_batch,
+    ROW: tl.constexpr, READOUT_ROW: tl.constexpr, SCRATCH: tl.constexpr, LENGTH: tl.constexpr, WINDOW: tl.constexpr,
+    TOKENS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr, HEADS: tl.constexpr, PADDED: tl.constexpr,
+    CROSS: tl.constexpr, PARTIAL: tl.constexpr, PRECISION: tl.constexpr, EPS: tl.constexpr,
+):  # fmt: skip
+    """(window,). `partial` (windows, PARTIAL) gets the window's share of the parameters' gradients, in the order that
+    `triton.py` takes them apart in.
+    """
+    D: tl.constexpr = HEADS * 16
+    WIDTH: tl.constexpr = D if CROSS else 2 * D
+    CONVOLVED: tl.constexpr = D + (16 if CROSS else 32)  # channels of the short convolution
+    SUMS: tl.constexpr = D + CONVOLVED + HEADS  # columns of to_projected
+    program = tl.program_id(0).to(tl.int64)
+    projected += program * projected_batch
+    scratch += program * SCRATCH
+    grad += program * LENGTH * WIDTH
+    to_projected += program * LENGTH * SUMS
+    partial += program * PARTIAL
+    if CROSS:
+        readout += program * readout_batch
+        to_readout += program * LENGTH * 16
+    prepare(
+        projected, readout, scratch, conv_weight, conv_bias, readout_weight, readout_bias, pe, dt_bias, a_log,
+        ROW, READOUT_ROW, LENGTH, WINDOW, TOKENS, CHUNK, HEADS, PADDED, CROSS,
+    )  # fmt: skip
+
+    n = tl.arange(0, 16)[None, :]
+    head, p = tl.arange(0, PADDED)[:, None, None], tl.arange(0, 16)[None, None, :]
+    known = (head < HEADS) & (p < 16)
+    channel = head * 16 + p
+    head2 = tl.arange(0, PADDED)[:, None]
+    d = number(skip + head, head < HEADS)
+    rate = -tl.exp(number(a_log + head2, head2 < HEADS))
+    gain = number(norm_weight + channel, known)
+
+    # the states before the chunks
+    states = scratch + LENGTH * (D + 48) + 2 * PADDED * TOKENS + (head * 16 + tl.arange(0, 16)[None, :, None]) * 16 + p
+    state = tl.zeros((PADDED, 16, 16), tl.float32)
+    for k in range(CHUNKS):
+        u, B, C, step, total, last = chunk(scratch, k * CHUNK, LENGTH, TOKENS, CHUNK, HEADS, PADDED)
+        tl.store(states + k * PADDED * 256, state)
+        x = u * (step * exp2(last[:, None] - total))[:, :, None]
+        state = state * exp2(last)[:, None, None] + product(turned(B), x, PRECISION)
+    tl.debug_barrier()
+
+    dstate = tl.zeros((PADDED, 16, 16), tl.float32)
+    dgain, dgain2, dshift, dshift2 = (
+        tl.zeros((PADDED, 16), tl.float32), tl.zeros((PADDED, 16), tl.float32),
+        tl.zeros((PADDED, 16), tl.float32), tl.zeros((PADDED, 16), tl.float32),
+    )  # fmt: skip
+    dbias, drate, dskip = (
+        tl.zeros((PADDED,), tl.float32), tl.zeros((PADDED,), tl.float32), tl.zeros((PADDED,), tl.float32),
+    )  # fmt: skip
+    for back in range(CHUNKS):
+        k = CHUNKS - 1 - back
+        # the forward pass of the chunk
+        u, B, C, step, total, last = chunk(scratch, k * CHUNK, LENGTH, TOKENS, CHUNK, HEADS, PADDED)
+        state = tl.load(states + k * PADDED * 256)
+        x = step[:, :, None] * u
+        L = decays(total, CHUNK)
+        mix = product(C, turned(B), PRECISION) * L
+        from_start, to_end = exp2(total)[:, :, None], exp2(last[:, None] - total)[:, :, None]
+        y_state = product(C, state, PRECISION) * from_start
+        y = product(mix, x, PRECISION) + y_state + d * u
+
+        # the norm, and the gate of the cross form
+        token = k * CHUNK + tl.arange(0, CHUNK)
+        t, t3 = token[:, None], token[None, :, None]
+        inside, inside3 = (t < LENGTH) & (n < 16), (t3 < LENGTH) & known
+        z = number(projected + t3 * ROW + channel, inside3)
+        dout = number(grad + t3 * WIDTH + channel, inside3)
+        if CROSS:
+            gate = sigmoid(z)
+            v = y * (z * gate)
+            scale = tl.rsqrt(tl.sum(tl.sum(v * v, 2), 0) / D + EPS)[None, :, None]
+            dgain += tl.sum(dout * v * scale, 1)
+            dv = dout * gain
+            shared = tl.sum(tl.sum(dv * v, 2), 0)[None, :, None] / D
+            dv = scale * (dv - v * (scale * scale * shared))
+            dz = dv * y * (gate * (1.0 + z * (1.0 - gate)))
+            dy = dv * (z * gate)
+        else:
+            dout2 = number(grad + D + t3 * WIDTH + channel, inside3)
+            mean = (tl.sum(tl.sum(y + z, 2), 0) / WIDTH)[None, :, None]
+            v, v2 = tl.where(known, y - mean, 0.0), tl.where(known, z - mean, 0.0)
+            scale = tl.rsqrt(tl.sum(tl.sum(v * v + v2 * v2, 2), 0) / WIDTH + EPS)[None, :, None]
+            v, v2 = v * scale, v2 * scale
+            dgain += tl.sum(dout * v, 1)
+            dgain2 += tl.sum(dout2 * v2, 1)
+            dshift += tl.sum(dout, 1)
+            dshift2 += tl.sum(dout2, 1)
+            dv, dv2 = dout * gain, dout2 * number(norm_weight + D + channel, known)
+            first = tl.sum(tl.sum(dv + dv2, 2), 0)[None, :, None] / WIDTH
+            second = tl.sum(tl.sum(dv * v + dv2 * v2, 2), 0)[None, :, None] / WIDTH
+            dy = tl.where(inside3, scale * (dv - first - v * second), 0.0)
+            dz = scale * (dv2 - first - v2 * second)
+        tl.store(to_projected + t3 * SUMS + channel, dz.to(to_projected.dtype.element_ty), mask=inside3)
+
+        # the scan
+        S = product(dy, turned(x), PRECISION) * L
+        P = product(dy, turned(x), PRECISION) * mix
+        ends = tl.arange(0, CHUNK)
+        P = tl.where((ends[:, None] > ends[None, :])[None, :, :], P, 0.0)
+        x_state = product(B, dstate, PRECISION) * to_end
+        dx = product(turned(mix), dy, PRECISION) + x_state
+        within = tl.sum(P, 2) - tl.sum(P, 1) + tl.sum(dy * y_state, 2)
+        leaving = tl.sum(x * x_state, 2)
+        through = exp2(last) * tl.sum(tl.sum(state * dstate, 2), 1)
+        dpower = tl.cumsum(within, 1, reverse=True) + (tl.cumsum(leaving, 1) - leaving) + through[:, None]
+        dstep = rate * dpower + tl.sum(u * dx, 2)
+        inside2 = (token < LENGTH)[None, :] & (head2 < HEADS)
+        dt_at = D + CONVOLVED + head2
+        raw = number(projected + token[None, :] * ROW + dt_at, inside2) + number(dt_bias + head2, head2 < HEADS)
+        draw = tl.where(inside2, dstep * sigmoid(raw), 0.0)
+        tl.store(to_projected + token[None, :] * SUMS + dt_at, draw.to(to_projected.dtype.element_ty), mask=inside2)
+        dbias += tl.sum(draw, 1)
+        drate += tl.sum(step * dpower, 1)
+        dskip += tl.sum(tl.sum(dy * u, 2), 1)
+        du = step[:, :, None] * dx + d * dy
+        dB = product(turned(S), C, PRECISION) + product(x, turned(dstate), PRECISION) * to_end
+        dC = product(S, B, PRECISION) + product(dy, turned(state), PRECISION) * from_start
+        dB, dC = tl.sum(tl.where(head < HEADS, dB, 0.0), 0), tl.sum(tl.where(head < HEADS, dC, 0.0), 0)
+        dstate = dstate * exp2(last)[:, None, None] + product(turned(C), dy * from_start, PRECISION)
+        tl.debug_barrier()
+        tl.store(scratch + t3 * (D + 32) + channel, du, mask=inside3)
+        tl.store(scratch + D + t * (D + 32) + n, dB, mask=inside)
+        tl.store(scratch + D + 16 + t * (D + 32) + n, dC, mask=inside)
+
+    # the window's share of the parameters' gradients
+    head1 = tl.arange(0, PADDED)
+    at = partial + CONVOLVED * 4 + head1
+    tl.store(at, dbias, mask=head1 < HEADS)
+    tl.store(at + HEADS, -tl.exp(number(a_log + head1, head1 < HEADS)) * drate, mask=head1 < HEADS)
+    tl.store(at + 2 * HEADS, dskip, mask=head1 < HEADS)
+    norm = partial + CONVOLVED * 4 + 3 * HEADS
+    wide, known2 = head2 * 16 + n, (head2 < HEADS) & (n < 16)
+    tl.store(norm + wide, dgain, mask=known2)
+    if not CROSS:
+        tl.store(norm + D + wide, dgain2, mask=known2)
+        tl.store(norm + WIDTH + wide, dshift, mask=known2)
+        tl.store(norm + WIDTH + D + wide, dshift2, mask=known2)
+
+    # the convolutions, whose slopes come from later tokens
+    tl.debug_barrier()
+    every = tl.arange(0, TOKENS)[:, None]
+    inside = (every < LENGTH) & (n < 16)
+    for block in range(CONVOLVED // 16):
+        c = block * 16 + n
+        slope_at = scratch + every * (D + 32) + c
+        short_conv_gradient(
+            projected + D + every * ROW + c, number(slope_at, inside), slope_at, to_projected + D + every * SUMS + c,
+            every, inside, ROW, D + 32, LENGTH, conv_weight + c * 3, conv_bias + c,
+            partial + c * 3, partial + CONVOLVED * 3 + c,
+        )  # fmt: skip
+    if CROSS:
+        shares = norm + D
+        slope_at = scratch + every * (D + 32) + D + 16 + n
+        slope = number(slope_at, inside)
+        for tap in tl.static_range(9):
+            near = neighbour(scratch + LENGTH * (D + 32) + every * 16 + n, every, inside, tap, 16, WINDOW)
+            tl.store(shares + 64 + n * 9 + tap, tl.sum(slope * near, 0)[None, :])
+        short_conv_gradient(
+            readout + every * READOUT_ROW + n, window_conv(slope_at, every, inside, pe + n * 9, D + 32, WINDOW, True),
+            slope_at, to_readout + every * 16 + n, every, inside, READOUT_ROW, D + 32, LENGTH,
+            readout_weight + n * 3, readout_bias + n, shares + n * 3, shares + 48 + n,
+        )  # fmt: skip

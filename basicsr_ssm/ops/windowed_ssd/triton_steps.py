@@ -1,0 +1,188 @@
+"""What the forward and the backward kernel share.
+
+A window goes through three stages, with a barrier between them, in scratch memory that stays in the cache: everything
+that works on single tokens (`prepare`), the scan in chunks, and what works on single tokens again. The scan's tensors
+are (heads, tokens, 16): the heads are the batch of every matrix product, one warp each. A head's size and its number of
+states are both 16. Exponents of decays come times log2(e).
+
+Scratch of a window, float32: (LENGTH, D + 32) values u, B, C as the scan takes them; (LENGTH, 16) C before `pe`;
+(2, PADDED, TOKENS) steps and, within each chunk, running sums of step·A.
+"""
+
+import triton
+import triton.language as tl
+
+LOG2E = tl.constexpr(1.4426950408889634)
+
+
+@triton.jit
+def _a_jit_function():
+    pass
+
+
+if isinstance(_a_jit_function, triton.JITFunction):
+
+    @triton.jit
+    def exp2(x):
+        return tl.inline_asm_elementwise('ex2.approx.ftz.f32 $0, $1;', '=r,r', [x], tl.float32, is_pure=True, pack=1)
+
+    @triton.jit
+    def reciprocal(x):
+        return tl.inline_asm_elementwise('rcp.approx.ftz.f32 $0, $1;', '=r,r', [x], tl.float32, is_pure=True, pack=1)
+
+else:  # the interpreter knows no PTX
+
+    @triton.jit
+    def exp2(x):
+        return tl.exp2(x)
+
+    @triton.jit
+    def reciprocal(x):
+        return 1.0 / x
+
+
+@triton.jit
+def sigmoid(x):
+    return reciprocal(1.0 + exp2(x * -LOG2E))
+
+
+@triton.jit
+def silu_slope(x):
+    gate = sigmoid(x)
+    return gate * (1.0 + x * (1.0 - gate))
+
+
+@triton.jit
+def softplus(x):
+    power = exp2(tl.minimum(x, 20.0) * LOG2E)
+    more = 1.0 + power
+    # log(1 + power) with the digits that the sum lost given back
+    small = tl.where(more == 1.0, power, tl.log(more) * power / tl.where(more == 1.0, 1.0, more - 1.0))
+    return tl.where(x > 20.0, x, small)
+
+
+@triton.jit
+def number(at, mask):
+    return tl.load(at, mask=mask, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def short_conv(at, t, inside, ROW: tl.constexpr, weight, bias):
+    """The causal convolution of three tokens, before its SiLU. `at` points to tokens t, `weight` to the first tap."""
+    y = tl.load(bias).to(tl.float32) + number(at, inside) * tl.load(weight + 2)
+    y += number(at - ROW, inside & (t >= 1)) * tl.load(weight + 1)
+    return y + number(at - 2 * ROW, inside & (t >= 2)) * tl.load(weight)
+
+
+@triton.jit
+def short_conv_gradient(at, slope, slope_at, to, t, inside, ROW: tl.constexpr, SLOPE_ROW: tl.constexpr,
+                        LENGTH: tl.constexpr, weight, bias, to_weight, to_bias):  # fmt: skip
+    """Gradients of SiLU and `short_conv` over a whole window, from the slope of their results.
+
+    `slope_at` is where slopes are left for the tokens before.
+    """
+    slope *= silu_slope(short_conv(at, t, inside, ROW, weight, bias))
+    tl.debug_barrier()
+    tl.store(slope_at, slope, mask=inside)
+    tl.debug_barrier()
+    x = number(at, inside)
+    next1 = number(slope_at + SLOPE_ROW, inside & (t < LENGTH - 1))
+    next2 = number(slope_at + 2 * SLOPE_ROW, inside & (t < LENGTH - 2))
+    tl.store(to_weight, tl.sum(x * next2, 0)[None, :])
+    tl.store(to_weight + 1, tl.sum(x * next1, 0)[None, :])
+    tl.store(to_weight + 2, tl.sum(x * slope, 0)[None, :])
+    tl.store(to_bias, tl.sum(tl.where(inside, slope, 0.0), 0)[None, :])
+    dx = tl.load(weight + 2) * slope + tl.load(weight + 1) * next1 + tl.load(weight) * next2
+    tl.store(to, dx.to(to.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def neighbour(at, t, inside, tap, ROW: tl.constexpr, WINDOW: tl.constexpr):
+    """What lies at tap 0 … 8 of the 3×3 around tokens t of the window, 0 beyond its border."""
+    down, right = tap // 3 - 1, tap % 3 - 1
+    i, j = t // WINDOW + down, t % WINDOW + right
+    there = inside & (i >= 0) & (i < WINDOW) & (j >= 0) & (j < WINDOW)
+    return tl.load(at + (down * WINDOW + right) * ROW, mask=there, other=0.0)
+
+
+@triton.jit
+def window_conv(at, t, inside, weight, ROW: tl.constexpr, WINDOW: tl.constexpr, TURNED: tl.constexpr):
+    """The 3×3 convolution over the window's grid; TURNED by half a turn it is its own transpose."""
+    y = neighbour(at, t, inside, 0, ROW, WINDOW) * tl.load(weight + (8 if TURNED else 0))
+    for tap in tl.static_range(1, 9):
+        y += neighbour(at, t, inside, tap, ROW, WINDOW) * tl.load(weight + (8 - tap if TURNED else tap))
+    return y
+
+
+@triton.jit
+def prepare(
+    projected, readout, scratch, conv_weight, conv_bias, readout_weight, readout_bias, pe, dt_bias, a_log,
+    ROW: tl.constexpr, READOUT_ROW: tl.constexpr, LENGTH: tl.constexpr, WINDOW: tl.constexpr, TOKENS: tl.constexpr,
+    CHUNK: tl.constexpr, HEADS: tl.constexpr, PADDED: tl.constexpr, CROSS: tl.constexpr,
+):  # fmt: skip
+    """Fills the scratch memory of a window: convolutions, SiLU, and the steps of the scan."""
+    D: tl.constexpr = HEADS * 16
+    CONVOLVED: tl.constexpr = D + (16 if CROSS else 32)
+    t, n = tl.arange(0, TOKENS)[:, None], tl.arange(0, 16)[None, :]
+    inside = (t < LENGTH) & (n < 16)
+    if CROSS:
+        y = short_conv(readout + t * READOUT_ROW + n, t, inside, READOUT_ROW, readout_weight + n * 3, readout_bias + n)
+        tl.store(scratch + LENGTH * (D + 32) + t * 16 + n, y * sigmoid(y), mask=inside)
+    for block in range(CONVOLVED // 16):
+        c = block * 16 + n
+        x = short_conv(projected + D + t * ROW + c, t, inside, ROW, conv_weight + c * 3, conv_bias + c)
+        tl.store(scratch + t * (D + 32) + c, x * sigmoid(x), mask=inside)
+
+    head, token = tl.arange(0, PADDED)[:, None], tl.arange(0, TOKENS)[None, :]
+    known = (head < HEADS) & (token < LENGTH)
+    raw = number(projected + D + CONVOLVED + token * ROW + head, known) + number(dt_bias + head, head < HEADS)
+    step = tl.where(known, softplus(raw), 0.0)
+    power = step * (-LOG2E * tl.exp(number(a_log + head, head < HEADS)))
+    times = scratch + LENGTH * (D + 48) + head * TOKENS + token
+    total = tl.cumsum(tl.reshape(power, (PADDED, TOKENS // CHUNK, CHUNK)), 2)
+    tl.store(times, step)
+    tl.store(times + PADDED * TOKENS, tl.reshape(total, (PADDED, TOKENS)))
+    tl.debug_barrier()
+    if CROSS:
+        C = window_conv(scratch + LENGTH * (D + 32) + t * 16 + n, t, inside, pe + n * 9, 16, WINDOW, False)
+        tl.store(scratch + t * (D + 32) + D + 16 + n, C, mask=inside)
+        tl.debug_barrier()
+
+
+@triton.jit
+def chunk(scratch, start, LENGTH: tl.constexpr, TOKENS: tl.constexpr, CHUNK: tl.constexpr, HEADS: tl.constexpr,
+          PADDED: tl.constexpr):  # fmt: skip
+    """u, B, C (heads, tokens, 16) of a chunk, the steps and running sums (heads, tokens), and their last."""
+    D: tl.constexpr = HEADS * 16
+    head, token = tl.arange(0, PADDED), start + tl.arange(0, CHUNK)
+    n = tl.arange(0, 16)[None, :]
+    at = scratch + token[:, None] * (D + 32) + n
+    inside = (token < LENGTH)[:, None] & (n < 16)
+    p = tl.arange(0, 16)[None, None, :]
+    inside3 = (token < LENGTH)[None, :, None] & (head < HEADS)[:, None, None] & (p < 16)
+    u = tl.load(scratch + token[None, :, None] * (D + 32) + head[:, None, None] * 16 + p, mask=inside3, other=0.0)
+    B = tl.broadcast_to(tl.load(at + D, mask=inside, other=0.0)[None, :, :], (PADDED, CHUNK, 16))
+    C = tl.broadcast_to(tl.load(at + D + 16, mask=inside, other=0.0)[None, :, :], (PADDED, CHUNK, 16))
+    times = scratch + LENGTH * (D + 48) + head * TOKENS
+    step = tl.load(times[:, None] + token[None, :])
+    total = tl.load(times[:, None] + PADDED * TOKENS + token[None, :])
+    last = tl.load(times + PADDED * TOKENS + start + CHUNK - 1)
+    return u, B, C, step, total, last
+
+
+@triton.jit
+def decays(total, CHUNK: tl.constexpr):
+    """(heads, t, s): the decay from token s to t of the chunk, 0 where s is later."""
+    t = tl.arange(0, CHUNK)
+    seen = (t[:, None] >= t[None, :])[None, :, :]
+    return exp2(tl.where(seen, total[:, :, None] - total[:, None, :], float('-inf')))
+
+
+@triton.jit
+def product(a, b, PRECISION: tl.constexpr):
+    return tl.dot(a, b, input_precision=PRECISION)
+
+
+@triton.jit
+def turned(x):
+    return tl.permute(x, (0, 2, 1))
