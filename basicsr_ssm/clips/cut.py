@@ -3,85 +3,28 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Semaphore
 
 import numpy as np
 
-from basicsr_ssm.clips.frame_source import FrameSource
-from basicsr_ssm.clips.imresize import imresize_bicubic
+from basicsr_ssm.clips.cutting import Cutting
+from basicsr_ssm.clips.footage import Footage
+from basicsr_ssm.clips.frame_source import DamagedSourceError, FrameSource
 from basicsr_ssm.clips.lmdb_writer import encode_png
+from basicsr_ssm.clips.watch import Watch
+from basicsr_ssm.clips.windows import Windows
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import WriteError, sha256_of, write_json, writing
 
 
 class Stopped(Exception):
     """Another source failed for good, or the user interrupted."""
-
-
-@dataclass(frozen=True)
-class Cutting:
-    """How sources are cut.
-
-    Attributes:
-        clip_length: frames in a clip.
-        stride: frames from the start of a clip to the start of the next.
-        max_clips: clips taken from the start of a source, None for all.
-        scales: low resolutions, each 1/scale.
-        starts: first frames of the clips in rising order, instead of those that stride and max_clips give.
-    """
-
-    clip_length: int
-    stride: int
-    max_clips: int | None
-    scales: tuple[int, ...]
-    starts: tuple[int, ...] | None = None
-
-    @property
-    def multiple(self) -> int:
-        """Height and width of the ground truth are cropped, at the bottom and right, to multiples of this."""
-        return math.lcm(*self.scales)
-
-    @property
-    def kinds(self) -> dict[str, int]:
-        """Folder name → scale: GT, BIx4, …"""
-        return {'GT': 1, **{f'BIx{scale}': scale for scale in self.scales}}
-
-    def clips_with(self, frame: int) -> range:
-        """The ordinals of the clips that hold this frame."""
-        if self.starts is not None:
-            return range(bisect_right(self.starts, frame - self.clip_length), bisect_right(self.starts, frame))
-        first = max(0, -(-(frame - self.clip_length + 1) // self.stride))
-        last = frame // self.stride
-        return range(first, min(last + 1, self.max_clips or last + 1))
-
-    def frames_of(self, clip: int) -> range:
-        start = clip * self.stride if self.starts is None else self.starts[clip]
-        return range(start, start + self.clip_length)
-
-    def past_the_end(self, frame: int) -> bool:
-        """Whether no clip holds this or any later frame."""
-        return self._last is not None and frame >= self.frames_of(self._last).stop
-
-    def frames_needed(self, frames: int | None) -> int | None:
-        """How many of a source's frames are read."""
-        if self._last is None or frames is None:
-            return frames
-        return min(frames, self.frames_of(self._last).stop)
-
-    @property
-    def _last(self) -> int | None:
-        """The ordinal of the last clip, where that does not depend on the source's length."""
-        most = self.max_clips if self.starts is None else len(self.starts)
-        return None if most is None else most - 1
 
 
 class Crew:
@@ -109,15 +52,25 @@ class Crew:
 
 
 def cut_source(
-    source: FrameSource, name: str, folder: Path, cutting: Cutting, crew: Crew, advance: Callable[[], None]
+    source: FrameSource,
+    name: str,
+    folder: Path,
+    cutting: Cutting,
+    crew: Crew,
+    advance: Callable[[], None],
+    footage: Footage | None = None,
 ) -> dict:
     """Write the clips of `source` to `folder`/<clip>/<kind>/<8 digits>.png, each clip complete or not there.
 
     Clips that an earlier run finished are kept if their checksums still hold.
 
+    Args:
+        footage: what ends a scene, and which frames are left out; default: Footage().
+
     Returns:
-        {'frames': frames read, 'dropped': frames in no clip, 'clips': {clip: its clip.json}}; clip.json holds the
-        number of its first frame in the source, the count, the GT size (h, w) and a checksum per kind.
+        {'frames': frames read, 'dropped': frames in no clip, 'found': what was noticed, 'clips': {clip: its
+        clip.json}}; clip.json holds the number of its first frame in the source, the count, the GT size (h, w), a
+        checksum per kind and, where frames between were left out, their numbers.
 
     Raises:
         DamagedSourceError and other UserErrors of the source: `folder` is removed then.
@@ -126,49 +79,148 @@ def cut_source(
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     _remove_unfinished(folder)
-    finished = {path.name: note for path in folder.iterdir() if (note := checked_clip(path))}
-    open_clips: dict[int, deque[Future]] = {}
-    closing: list[tuple[int, deque[Future]]] = []
+    job = _Job(source, name, folder, cutting)
+    scenes = _Scenes(source, footage or Footage())
     count = 0
     try:
-        for frame in source.frames():
+        for count, frame, follows in scenes:
             crew.check()
-            if cutting.past_the_end(count):
-                break
-            targets = []
-            for clip in cutting.clips_with(count):
-                if _clip_name(name, clip) in finished:
-                    continue
-                if clip not in open_clips:
-                    open_clips[clip] = deque()
-                    _start(folder / f'{_clip_name(name, clip)}.tmp', cutting)
-                number = count - cutting.frames_of(clip).start
-                targets.append((clip, folder / f'{_clip_name(name, clip)}.tmp', f'{number:08d}.png'))
-            if targets:
-                future = crew.submit(_write_frame, frame, [(path, file) for _, path, file in targets], cutting)
-                for clip, _, _ in targets:
-                    open_clips[clip].append(future)
+            if not follows:
+                job.give_up()
+            if frame is not None:
+                job.add(count, frame, crew)
             count += 1
             advance()
-            closing += [(c, open_clips.pop(c)) for c in list(open_clips) if cutting.frames_of(c).stop == count]
-            while closing and all(f.done() for f in closing[0][1]):
-                _finish(folder, name, *closing.pop(0), source, cutting, finished)
-        while closing:
-            _finish(folder, name, *closing.pop(0), source, cutting, finished)
+            job.finish_some()
+            if job.windows.over:
+                break
+        job.finish_all()
     except BaseException as error:
-        _settle(open_clips, closing)
+        job.settle()
         if isinstance(error, UserError) and not isinstance(error, WriteError):
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    _settle(open_clips, closing)
+    job.settle()
     _remove_unfinished(folder)
-    clips = {clip: finished[clip] for clip in sorted(finished)}
-    covered = set().union(*(range(c['first_frame'], c['first_frame'] + c['frames']) for c in clips.values()))
-    return {'frames': count, 'dropped': count - len(covered), 'clips': clips}
+    clips = {clip: job.finished[clip] for clip in sorted(job.finished)}
+    covered: set[int] = set()
+    for note in clips.values():
+        left_out = note.get('left_out', [])
+        covered |= set(range(note['first_frame'], note['first_frame'] + note['frames'] + len(left_out))) - {*left_out}
+    return {'frames': count, 'dropped': count - len(covered), 'found': scenes.found(), 'clips': clips}
 
 
-def _clip_name(source: str, clip: int) -> str:
-    return f'{source}_{clip:04d}'
+class _Scenes:
+    """The frames of a source with what matters for clips: (number, frame or None to leave it out, whether it follows
+    on the one before)."""
+
+    def __init__(self, source: FrameSource, footage: Footage):
+        self._source, self._footage, self._watch = source, footage, Watch()
+        self._damaged: dict[int, str] = {}
+
+    def __iter__(self):
+        footage = self._footage
+        frames = self._source.frames() if footage.damaged == 'refuse' else self._source.frames_around_damage()
+        for number, frame in enumerate(frames):
+            if isinstance(frame, DamagedSourceError):
+                self._damaged[number] = frame.reason
+                self._watch.interrupt()
+                yield number, None, False
+                continue
+            verdict = self._watch.see(number, frame)
+            if verdict == 'repeat' and footage.repeats != 'keep':
+                yield number, None, footage.repeats == 'drop'
+            else:
+                yield number, frame, verdict != 'cut' or footage.cuts == 'ignore'
+
+    def found(self) -> dict:
+        """For the manifest: what was noticed in the frames that were read."""
+        watch = self._watch
+        return {
+            'cuts': watch.cuts,
+            'repeats': len(watch.repeats),
+            'longest_freeze': watch.longest_freeze,
+            'damaged': {str(number): reason for number, reason in self._damaged.items()},
+            **self._source.found(),
+        }
+
+
+class _Job:
+    """The clips of one source: those being filled, those whose frames are still being written, the finished ones."""
+
+    def __init__(self, source: FrameSource, name: str, folder: Path, cutting: Cutting):
+        self.windows = Windows(cutting)
+        self.finished = {path.name: note for path in folder.iterdir() if (note := checked_clip(path))}
+        self._source, self._name, self._folder, self._cutting = source, name, folder, cutting
+        self._writing: dict[int, deque[Future]] = {}
+        self._closing: list[tuple[int, list[int]]] = []  # clip, numbers of its frames
+
+    def add(self, number: int, frame: np.ndarray, crew: Crew) -> None:
+        """Give the frame to the clips that it belongs to."""
+        targets = []
+        for clip, place in self.windows.add(number):
+            if self._name_of(clip) in self.finished:
+                continue
+            if place == 0:
+                self._writing[clip] = deque()
+                _start(self._unfinished(clip), self._cutting)
+            targets.append((clip, self._unfinished(clip), f'{place:08d}.png'))
+        if targets:
+            future = crew.submit(_write_frame, frame, [(path, file) for _, path, file in targets], self._cutting)
+            for clip, _, _ in targets:
+                self._writing[clip].append(future)
+        complete = self.windows.take_complete()
+        self._closing += [(clip, numbers) for clip, numbers in complete.items() if clip in self._writing]
+
+    def give_up(self) -> None:
+        """The scene is over: remove the clips that it leaves incomplete."""
+        for clip in self.windows.end_scene():
+            if clip in self._writing:
+                for future in self._writing.pop(clip):
+                    future.result()
+                with writing(self._folder):
+                    shutil.rmtree(self._unfinished(clip))
+
+    def finish_some(self) -> None:
+        """Finish the clips whose frames are all written, in order."""
+        while self._closing and all(future.done() for future in self._writing[self._closing[0][0]]):
+            self._finish(*self._closing.pop(0))
+
+    def finish_all(self) -> None:
+        while self._closing:
+            self._finish(*self._closing.pop(0))
+
+    def settle(self) -> None:
+        """Let frames under way end, so that nobody writes into folders that are being removed."""
+        for futures in self._writing.values():
+            for future in futures:
+                if not future.cancel():
+                    future.exception()
+        self._writing.clear()
+
+    def _finish(self, clip: int, numbers: list[int]) -> None:
+        for future in self._writing.pop(clip):
+            future.result()
+        path, cutting = self._unfinished(clip), self._cutting
+        note = {
+            'first_frame': numbers[0],
+            'frames': len(numbers),
+            'size': [n // cutting.multiple * cutting.multiple for n in self._source.size],
+            'sha256': {kind: sha256_of(sorted((path / kind).iterdir())) for kind in cutting.kinds},
+        }
+        left_out = sorted(set(range(numbers[0], numbers[-1])) - set(numbers))
+        if left_out:
+            note['left_out'] = left_out
+        write_json(path / 'clip.json', note)
+        with writing(path):
+            os.replace(path, path.with_suffix(''))
+        self.finished[self._name_of(clip)] = note
+
+    def _name_of(self, clip: int) -> str:
+        return f'{self._name}_{clip:04d}'
+
+    def _unfinished(self, clip: int) -> Path:
+        return self._folder / f'{self._name_of(clip)}.tmp'
 
 
 def _start(folder: Path, cutting: Cutting) -> None:
@@ -179,38 +231,11 @@ def _start(folder: Path, cutting: Cutting) -> None:
 
 
 def _write_frame(frame: np.ndarray, targets: list[tuple[Path, str]], cutting: Cutting) -> None:
-    h, w = (n // cutting.multiple * cutting.multiple for n in frame.shape[:2])
-    frame = frame[:h, :w]
-    for kind, scale in cutting.kinds.items():
-        png = encode_png(frame if scale == 1 else imresize_bicubic(frame, scale))
+    for kind, version in cutting.versions(frame).items():
+        png = encode_png(version)
         for folder, file in targets:
             with writing(folder / kind / file):
                 (folder / kind / file).write_bytes(png)
-
-
-def _finish(folder, name, clip, futures, source, cutting, finished) -> None:
-    for future in futures:
-        future.result()
-    path = folder / f'{_clip_name(name, clip)}.tmp'
-    note = {
-        'first_frame': cutting.frames_of(clip).start,
-        'frames': cutting.clip_length,
-        'size': [n // cutting.multiple * cutting.multiple for n in source.size],
-        'sha256': {kind: sha256_of(sorted((path / kind).iterdir())) for kind in cutting.kinds},
-    }
-    write_json(path / 'clip.json', note)
-    with writing(path):
-        os.replace(path, path.with_suffix(''))
-    finished[_clip_name(name, clip)] = note
-
-
-def _settle(open_clips: dict, closing: list) -> None:
-    """Let frames under way end, so that nobody writes into folders that are being removed."""
-    for futures in (*open_clips.values(), *(f for _, f in closing)):
-        for future in futures:
-            if not future.cancel():
-                future.exception()
-    open_clips.clear()
 
 
 def _remove_unfinished(folder: Path) -> None:

@@ -65,6 +65,9 @@ class Recipe:
         """The frames of a source as they are cut; a recipe that fixes their size overrides it."""
         return open_source(path)
 
+    def check_sources(self, digests: dict[str, str]) -> None:
+        """Raise UserError for sources (name → checksum) that it was not made for; a recipe that knows overrides it."""
+
     def settings(self) -> dict:
         """For the manifest, and for telling whether an output was begun with the same settings."""
         cutting, split = self.cutting, self.split
@@ -111,6 +114,7 @@ def prepare(
     recipe.split.check_names(list(sources))
     done = finished_manifest(output)
     digests = _digests(sources, workers)
+    recipe.check_sources(digests)
     identity = {'settings': recipe.settings(), 'sources': digests}
     if done is not None:
         begun = {'settings': done['settings'], 'sources': {s['name']: s['sha256'] for s in done['sources']}}

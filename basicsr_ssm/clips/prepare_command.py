@@ -13,6 +13,10 @@ KINDS = {
     'reds': 'basicsr_ssm.clips.reds',
     'vimeo90k': 'basicsr_ssm.clips.vimeo90k',
     'vid4': 'basicsr_ssm.clips.vid4',
+    'hyperkvasir': 'basicsr_ssm.clips.medical.hyperkvasir',
+    'ldpolyp': 'basicsr_ssm.clips.medical.ldpolyp',
+    'endovis18': 'basicsr_ssm.clips.medical.endovis18',
+    'cataract101': 'basicsr_ssm.clips.medical.cataract101',
 }
 
 

@@ -1,0 +1,150 @@
+"""What `prepare` does alike for all medical data sets: check the tree, draw the splits, cut, write the recipe."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from basicsr_ssm.clips.cut import Cutting
+from basicsr_ssm.clips.frame_source import FrameSource
+from basicsr_ssm.clips.imresize import SCALES
+from basicsr_ssm.clips.medical.clip_recipe import FILE, ClipRecipe
+from basicsr_ssm.clips.medical.fitted_source import RULE, FittedSource
+from basicsr_ssm.clips.medical.found import Found, Plan, starts_in
+from basicsr_ssm.clips.prepare import FORMS, Recipe, prepare
+from basicsr_ssm.clips.recipe_arguments import describe
+from basicsr_ssm.clips.sources import open_source
+from basicsr_ssm.clips.splits import SPLITS, SplitRule, parse_shares
+from basicsr_ssm.errors import UserError
+from basicsr_ssm.files import write_file
+
+LENGTH = 50  # frames in a clip, from the paper
+SHARES = {'train': 0.8, 'val': 0.1, 'test': 0.1}  # the paper does not say
+SHARES_BESIDE_TEST = {'train': 0.9, 'val': 0.1}  # where the owners say what the test is
+
+
+@dataclass(frozen=True)
+class MedicalRecipe(Recipe):
+    """A recipe with one size for all sources and, for some or all of them, listed clips.
+
+    Attributes:
+        dataset: the word after `prepare`.
+        size: (h, w) of the ground truth.
+        starts: source → first frames of its clips.
+        given: the recipe that was given back, if any.
+    """
+
+    dataset: str = ''
+    size: tuple[int, int] = (0, 0)
+    starts: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    given: ClipRecipe | None = None
+
+    def cutting_of(self, name: str) -> Cutting:
+        cutting = self.cutting
+        if name not in self.starts:
+            return cutting
+        return Cutting(cutting.clip_length, cutting.stride, None, cutting.scales, self.starts[name])
+
+    def open(self, path: Path) -> FrameSource:
+        return FittedSource(open_source(path), self.size)
+
+    def check_sources(self, digests: dict[str, str]) -> None:
+        for name, source in (self.given.sources if self.given else {}).items():
+            if digests[name] != source.sha256:
+                raise UserError(f'source {name} ({source.file}) has another content than the recipe was made with')
+
+    def settings(self) -> dict:
+        listed = {} if self.given is None else {'recipe': self.given.digest}
+        return {**super().settings(), 'dataset': self.dataset, 'size': list(self.size), 'fit': RULE, **listed}
+
+
+def add_medical_arguments(parser: argparse.ArgumentParser, plan: Plan) -> None:
+    most = 'all' if plan.max_clips is None else plan.max_clips
+    parser.add_argument('--source', required=True, type=Path, metavar='DIR', help="the owners' folder, unpacked")
+    parser.add_argument('--output', required=True, type=Path, metavar='DIR', help='where the data set goes')
+    parser.add_argument('--format', choices=FORMS, default='lmdb', help='default: %(default)s')
+    parser.add_argument('--scale', type=int, nargs='+', choices=SCALES, metavar='N', help='2, 3, 4, 6, 8 (default: 4)')
+    parser.add_argument('--clip-length', type=int, metavar='N', help=f'frames in a clip (default: {LENGTH})')
+    parser.add_argument('--stride', type=int, metavar='N', help=f'frames from clip to clip (default: {plan.stride})')
+    parser.add_argument('--max-clips', type=int, metavar='N', help=f'most clips of a source (default: {most})')
+    parser.add_argument('--split', metavar='SHARES', help='shares of the sources, as in train=0.8,val=0.1,test=0.1')
+    parser.add_argument('--seed', type=int, metavar='N', help='draws the sources for the splits (default: 0)')
+    parser.add_argument('--recipe', type=Path, metavar='FILE', help=f"another's {FILE}: make the very same clips")
+    parser.add_argument('--skip-missing', action='store_true', help='use what is there of an incomplete data set')
+    parser.add_argument('--workers', type=int, metavar='N', help='threads (default: one a core)')
+
+
+def run_medical(args: argparse.Namespace, found: Found) -> int:
+    for extra in found.extra:
+        print(f'note: {extra}')
+    if args.recipe is None:
+        found.refuse(args.skip_missing)
+        sources, recipe = found.usable(), _planned(args, found)
+    else:
+        sources, recipe = _given(args, found)
+    # what a recipe lists is all wanted; of a whole data set a damaged video is left out, and noted
+    manifest = prepare(sources, args.output, recipe, workers=args.workers, strict=args.recipe is not None)
+    made = ClipRecipe.of(manifest, found.root)
+    write_file(args.output / FILE, made.text().encode())
+    print(describe(manifest, args.output, recipe))
+    if recipe.given is not None and made.text() != recipe.given.text():
+        raise UserError(f'{args.output}: not all clips of {args.recipe} could be made; compare it with {FILE} there')
+    return 0
+
+
+def _planned(args: argparse.Namespace, found: Found) -> MedicalRecipe:
+    plan = Plan(
+        found.plan.size,
+        found.plan.stride if args.stride is None else args.stride,
+        found.plan.max_clips if args.max_clips is None else args.max_clips,
+    )
+    length = LENGTH if args.clip_length is None else args.clip_length
+    cutting = Cutting(length, plan.stride, plan.max_clips, _scales(args, (4,)))
+    recipe = MedicalRecipe(cutting, draw_splits(found, args.split, args.seed or 0), args.format)  # checks the numbers
+    starts = {name: starts_in(runs, length, plan) for name, runs in found.runs.items() if name in found.usable()}
+    return MedicalRecipe(cutting, recipe.split, args.format, found.kind, plan.size, starts)
+
+
+def draw_splits(found: Found, shares: str | None, seed: int) -> SplitRule:
+    """The owners' test split, where there is one, and the rest by lot; as lists, so that damage changes nothing."""
+    fixed = {name: split for name, split in found.fixed.items() if name in found.usable()}
+    free = [name for name in found.usable() if name not in fixed]
+    default = SHARES_BESIDE_TEST if 'test' in fixed.values() else SHARES
+    wanted = default if shares is None else parse_shares(shares)
+    if 'test' in fixed.values() and wanted.get('test'):
+        raise UserError(f'--split {shares}: {found.name} has a test split of its own; give shares of train and val')
+    lists: dict[str, list[str]] = {split: [] for split in SPLITS}
+    drawn = SplitRule(shares=wanted, seed=seed).assign(free) if free else {}
+    for split, names in drawn.items():
+        lists[split] += names
+    for name, split in fixed.items():
+        lists[split].append(name)
+    return SplitRule(lists={split: tuple(sorted(names)) for split, names in lists.items() if names}, seed=seed)
+
+
+def _given(args: argparse.Namespace, found: Found) -> tuple[dict[str, Path], MedicalRecipe]:
+    for name in ('clip_length', 'stride', 'max_clips', 'split', 'seed'):
+        if getattr(args, name) is not None:
+            raise UserError(f'--{name.replace("_", "-")}: the recipe says it already; leave out one of the two')
+    given = ClipRecipe.read(args.recipe)
+    if given.dataset != found.kind:
+        raise UserError(f'{args.recipe}: is a recipe for {given.dataset}, not for {found.kind}')
+    missing = [name for name in given.sources if name not in found.sources]
+    if missing:
+        first = given.sources[missing[0]].file
+        raise UserError(f'{found.root}: {len(missing)} sources of the recipe are missing, first {first}')
+    lists: dict[str, list[str]] = {}
+    for name, source in sorted(given.sources.items()):
+        lists.setdefault(source.split, []).append(name)
+    split = SplitRule(lists={name: tuple(its) for name, its in lists.items()}, seed=given.seed)
+    cutting = Cutting(given.clip_length, given.clip_length, None, _scales(args, given.scales))
+    starts = {name: source.starts for name, source in given.sources.items()}
+    if args.scale:
+        given = ClipRecipe(given.dataset, given.size, given.clip_length, cutting.scales, given.seed, given.sources)
+    sources = {name: found.sources[name] for name in given.sources}
+    return sources, MedicalRecipe(cutting, split, args.format, given.dataset, given.size, starts, given)
+
+
+def _scales(args: argparse.Namespace, default: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(args.scale)) if args.scale else default
