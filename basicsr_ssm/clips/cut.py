@@ -128,8 +128,8 @@ class _Scenes:
                 yield number, None, False
                 continue
             verdict = self._watch.see(number, frame)
-            if verdict == 'repeat' and footage.repeats != 'keep':
-                yield number, None, footage.repeats == 'drop'
+            if verdict == 'duplicate' and footage.duplicates != 'keep':
+                yield number, None, footage.duplicates == 'drop'
             else:
                 yield number, frame, verdict != 'cut' or footage.cuts == 'ignore'
 
@@ -138,7 +138,7 @@ class _Scenes:
         watch = self._watch
         return {
             'cuts': watch.cuts,
-            'repeats': len(watch.repeats),
+            'duplicates': len(watch.duplicates),
             'longest_freeze': watch.longest_freeze,
             'damaged': {str(number): reason for number, reason in self._damaged.items()},
             **self._source.found(),

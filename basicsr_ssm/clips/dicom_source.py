@@ -75,6 +75,9 @@ class DicomSource(FrameSource):
             self.check_size(frame, index)
             yield frame
 
+    def found(self) -> dict:
+        return {} if self._video is None else self._video.found()
+
     def _open_video(self, pydicom) -> VideoSource | None:
         if not self._syntax().name.startswith(('MPEG', 'HEVC')):
             return None

@@ -38,6 +38,16 @@ class FolderSource(FrameSource):
             self.check_size(frame, index, path)
             yield frame
 
+    def frames_around_damage(self) -> Iterator[np.ndarray | DamagedSourceError]:
+        for index, path in enumerate(self.files):
+            try:
+                frame = read_image(path, index)
+                self.check_size(frame, index, path)
+            except DamagedSourceError as error:
+                yield error
+            else:
+                yield frame
+
 
 def image_files(folder: Path) -> list[Path]:
     """The images directly in `folder` in natural order; hidden files are left out."""

@@ -41,6 +41,7 @@ class FrameSource(ABC):
         size: (h, w) of every frame in pixels.
         frame_count: number of frames as far as it is known before reading, else None. An estimate.
         has_audio: whether the file also holds sound.
+        mask: bool (h, w), the field of view, where it was asked for and found.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class FrameSource(ABC):
     size: tuple[int, int]
     frame_count: int | None = None
     has_audio: bool = False
+    mask: np.ndarray | None = None
 
     @abstractmethod
     def frames(self) -> Iterator[np.ndarray]:
@@ -60,6 +62,26 @@ class FrameSource(ABC):
         Raises:
             DamagedSourceError: a frame cannot be decoded, has another size, or the source ends too early.
         """
+
+    def frames_around_damage(self) -> Iterator[np.ndarray | DamagedSourceError]:
+        """As frames(), but with the error in the place of each frame that cannot be used.
+
+        It is the last one where what follows cannot be trusted, as in compressed video.
+        """
+        try:
+            yield from self.frames()
+        except DamagedSourceError as error:
+            yield error
+
+    def progressive_frames(self) -> Iterator[np.ndarray]:
+        """As frames(), of a source whose frames are woven of two fields: whole frames (see clips/interlace.py)."""
+        from basicsr_ssm.clips.interlace import deinterlaced_arrays
+
+        return deinterlaced_arrays(self.frames())
+
+    def found(self) -> dict:
+        """For the manifest: what was noticed in the frames that the last reading gave."""
+        return {}
 
     def check_size(self, frame: np.ndarray, frame_index: int, path: Path | None = None) -> None:
         """Raise DamagedSourceError, naming `path`, when `frame` differs in size from the source."""

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from basicsr_ssm.clips.frame_source import DamagedSourceError, FrameSource, safe_name
+from basicsr_ssm.clips.interlace import deinterlaced
 from basicsr_ssm.clips.pyav import import_av
 from basicsr_ssm.errors import UserError
 
@@ -48,6 +49,16 @@ class VideoSource(FrameSource):
             self.check_size(frame, index)
             yield frame
 
+    def progressive_frames(self) -> Iterator[np.ndarray]:
+        # before the conversion to RGB, which would mix the colours of the two fields
+        for index, frame in enumerate(deinterlaced(self._decoded())):
+            rgb = _to_rgb(frame, self.path, index)
+            self.check_size(rgb, index)
+            yield rgb
+
+    def found(self) -> dict:
+        return self._notes.as_dict()
+
     def _open(self):
         av = import_av()
         if self._content is not None:
@@ -69,8 +80,14 @@ class VideoSource(FrameSource):
         return container
 
     def _decode(self) -> Iterator[np.ndarray]:
+        for index, frame in enumerate(self._decoded()):
+            yield _to_rgb(frame, self.path, index)
+
+    def _decoded(self) -> Iterator:
+        """The decoder's own frames."""
         av = import_av()
         count, packets = 0, 0
+        self._notes = _Notes()
         coverage = _Coverage()
         with closing(self._open()) as container:
             stream = container.streams.video[0]
@@ -85,7 +102,8 @@ class VideoSource(FrameSource):
                     for frame in packet.decode():
                         if frame.is_corrupt:
                             raise DamagedSourceError(self.path, count, 'the frame decodes with errors')
-                        yield _to_rgb(frame, self.path, count)
+                        self._notes.add(frame)
+                        yield frame
                         count += 1
             except av.error.FFmpegError as error:
                 raise DamagedSourceError(self.path, count, f'cannot be decoded ({error.strerror})') from error
@@ -93,6 +111,33 @@ class VideoSource(FrameSource):
             if missing:
                 reason = f'ends after {count} frames, {missing:.2f} s short of what its header promises'
                 raise DamagedSourceError(self.path, count, reason)
+
+
+class _Notes:
+    """What the decoded frames say about themselves."""
+
+    def __init__(self):
+        self._format, self._interlaced = '', 0
+        self._last: Fraction | None = None
+        self._intervals: set[Fraction] = set()
+
+    def add(self, frame) -> None:
+        self._format = self._format or frame.format.name
+        self._interlaced += bool(frame.interlaced_frame)
+        if frame.pts is None or not frame.time_base:
+            return
+        time = frame.pts * frame.time_base
+        if self._last is not None and len(self._intervals) < 10_000:
+            self._intervals.add(time - self._last)
+        self._last = time
+
+    def as_dict(self) -> dict:
+        shortest, longest = min(self._intervals, default=Fraction(0)), max(self._intervals, default=Fraction(0))
+        # whole milliseconds, as in Matroska, let a steady rate seem to jump by one of them
+        varies = longest - shortest > Fraction(2, 1000) and longest > shortest * Fraction(6, 5)
+        notes: dict = {'pixel_format': self._format, 'flagged_interlaced': self._interlaced}
+        notes['variable_frame_rate'] = [round(float(1000 * t), 3) for t in (shortest, longest)] if varies else None
+        return notes
 
 
 class _Coverage:
