@@ -7,7 +7,13 @@ import sys
 
 from basicsr_ssm.clips.discover import find_sources
 from basicsr_ssm.clips.prepare import Recipe, prepare
-from basicsr_ssm.clips.recipe_arguments import add_recipe_arguments, cutting_of, describe
+from basicsr_ssm.clips.recipe_arguments import (
+    add_footage_arguments,
+    add_recipe_arguments,
+    cutting_of,
+    describe,
+    footage_of,
+)
 from basicsr_ssm.clips.splits import SplitRule, parse_shares
 from basicsr_ssm.errors import UserError
 
@@ -25,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--test', nargs='+', metavar='NAME', help='instead of --split: the sources for testing')
     parser.add_argument('--seed', type=int, default=0, help='draws the sources for --split (%(default)s)')
     add_recipe_arguments(parser)
+    add_footage_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
     if lists and args.split is not None:
         raise UserError('--split draws the sources, --val and --test name them: give one or the other')
     shares = {'shares': parse_shares(args.split)} if args.split is not None else {}
-    recipe = Recipe(cutting_of(args), SplitRule(lists=lists, seed=args.seed, **shares), args.format)
+    rule = SplitRule(lists=lists, seed=args.seed, **shares)
+    recipe = Recipe(cutting_of(args), rule, args.format, footage=footage_of(args))
     sources = find_sources(args.source, skip=None if args.strict else _report, leave_out=args.output)
     manifest = prepare(sources, args.output, recipe, workers=args.workers, strict=args.strict)
     print(describe(manifest, args.output, recipe))

@@ -16,11 +16,14 @@ import numpy as np
 from basicsr_ssm.clips.cutting import Cutting
 from basicsr_ssm.clips.footage import Footage
 from basicsr_ssm.clips.frame_source import DamagedSourceError, FrameSource
+from basicsr_ssm.clips.interlace import is_combed
 from basicsr_ssm.clips.lmdb_writer import encode_png
 from basicsr_ssm.clips.watch import Watch
 from basicsr_ssm.clips.windows import Windows
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import WriteError, sha256_of, write_json, writing
+
+_COMB_STEP = 8  # every eighth frame is looked at for combing
 
 
 class Stopped(Exception):
@@ -117,6 +120,7 @@ class _Scenes:
     def __init__(self, source: FrameSource, footage: Footage):
         self._source, self._footage, self._watch = source, footage, Watch()
         self._damaged: dict[int, str] = {}
+        self._combed = self._examined = 0
 
     def __iter__(self):
         footage = self._footage
@@ -127,6 +131,9 @@ class _Scenes:
                 self._watch.interrupt()
                 yield number, None, False
                 continue
+            if number % _COMB_STEP == 0:
+                self._combed += is_combed(frame)
+                self._examined += 1
             verdict = self._watch.see(number, frame)
             if verdict == 'duplicate' and footage.duplicates != 'keep':
                 yield number, None, footage.duplicates == 'drop'
@@ -140,6 +147,7 @@ class _Scenes:
             'cuts': watch.cuts,
             'duplicates': len(watch.duplicates),
             'longest_freeze': watch.longest_freeze,
+            'combed': round(self._combed / max(1, self._examined), 3),
             'damaged': {str(number): reason for number, reason in self._damaged.items()},
             **self._source.found(),
         }

@@ -10,6 +10,7 @@ import numpy as np
 
 from basicsr_ssm.clips.blur_downsample import BD_SCALES, blur_downsample
 from basicsr_ssm.clips.imresize import SCALES, imresize_bicubic
+from basicsr_ssm.errors import UserError
 
 # Name of a degradation → the start of its folders' names, what makes it, the scales that it knows
 DEGRADATIONS: dict[str, tuple[str, Callable[[np.ndarray, int], np.ndarray], tuple[int, ...]]] = {
@@ -58,6 +59,16 @@ class Cutting:
             start, shrink, _ = DEGRADATIONS[name]
             versions |= {f'{start}x{scale}': shrink(frame, scale) for scale in self.scales}
         return versions
+
+    def check_degradations(self) -> None:
+        """Raise UserError for an unknown degradation, or a scale that one of them does not know."""
+        names = self.degradations
+        if not names or set(names) - DEGRADATIONS.keys() or len(set(names)) < len(names):
+            raise UserError(f'degradations must be different ones of {", ".join(DEGRADATIONS)}')
+        for name in names:
+            scales = DEGRADATIONS[name][2]
+            if set(self.scales) - set(scales):
+                raise UserError(f'degradation {name} is defined for scale {", ".join(map(str, scales))} only')
 
     @property
     def most_clips(self) -> int | None:

@@ -15,11 +15,15 @@ from pathlib import Path
 from tqdm import tqdm
 
 from basicsr_ssm.clips.assemble import assemble, publish
-from basicsr_ssm.clips.cut import Crew, Cutting, cut_source
+from basicsr_ssm.clips.cut import Crew, cut_source
+from basicsr_ssm.clips.cutting import Cutting
+from basicsr_ssm.clips.edited_source import open_footage
 from basicsr_ssm.clips.folder_source import image_files
+from basicsr_ssm.clips.footage import Footage
 from basicsr_ssm.clips.imresize import SCALES
+from basicsr_ssm.clips.masks import MASKS, move_masks, write_mask
 from basicsr_ssm.clips.output_folder import WORK, check_same, finished_manifest, locked
-from basicsr_ssm.clips.sources import FrameSource, open_source
+from basicsr_ssm.clips.sources import FrameSource
 from basicsr_ssm.clips.splits import SplitRule
 from basicsr_ssm.clips.threads import thread_count
 from basicsr_ssm.errors import UserError
@@ -41,11 +45,13 @@ class Recipe:
         cutting: length, stride, number and scales of the clips.
         split: which sources go where.
         form: 'lmdb' or 'png'.
+        footage: how recordings are treated before they are cut.
     """
 
     cutting: Cutting
     split: SplitRule = field(default_factory=SplitRule)
     form: str = 'lmdb'
+    footage: Footage = field(default_factory=Footage, kw_only=True)
 
     def __post_init__(self):
         cutting = self.cutting
@@ -54,6 +60,7 @@ class Recipe:
             raise UserError('clip length, stride and the most clips of a source must be at least 1')
         if not cutting.scales or set(cutting.scales) - set(SCALES) or len(set(cutting.scales)) < len(cutting.scales):
             raise UserError(f'scales must be different ones of {", ".join(map(str, SCALES))}')
+        cutting.check_degradations()
         if self.form not in FORMS:
             raise UserError(f'format {self.form} is not one of {", ".join(FORMS)}')
 
@@ -63,7 +70,7 @@ class Recipe:
 
     def open(self, path: Path) -> FrameSource:
         """The frames of a source as they are cut; a recipe that fixes their size overrides it."""
-        return open_source(path)
+        return open_footage(path, self.footage)
 
     def check_sources(self, digests: dict[str, str]) -> None:
         """Raise UserError for sources (name → checksum) that it was not made for; a recipe that knows overrides it."""
@@ -80,6 +87,8 @@ class Recipe:
             'format': self.form,
             'split': {k: list(v) for k, v in split.lists.items()} if split.lists else split.shares,
             'seed': split.seed,
+            'degradations': list(cutting.degradations),
+            'footage': self.footage.settings(),
         }
 
 
@@ -199,7 +208,8 @@ def _cut_all(
         futures = {}
         try:
             for name, source in opened.items():
-                args = (source, name, work / 'sources' / name, recipe.cutting_of(name), crew, bar.update)
+                cutting = recipe.cutting_of(name)
+                args = (source, name, work / 'sources' / name, cutting, crew, bar.update, recipe.footage)
                 futures[readers.submit(cut_source, *args)] = name
             pending = set(futures)
             while pending:
@@ -216,6 +226,9 @@ def _cut_all(
             for pool in (readers, encoders):
                 pool.shutdown(wait=False, cancel_futures=True)
             raise
+    for name in results:
+        if opened[name].mask is not None:
+            write_mask(work / MASKS / f'{name}.png', opened[name].mask, recipe.cutting.multiple)
     described = {
         name: {
             'name': name,
@@ -276,6 +289,7 @@ def _assemble_all(report: dict, work: Path, recipe: Recipe, progress: bool | Non
             clips = dict(sorted(clips.items()))
             folders = {clip: work / 'sources' / name / clip for name in names for clip in sources[name]['clips']}
             assemble(split, clips, folders, work / split, recipe.cutting, recipe.form, bar.update)
+            move_masks(work / MASKS, names, work / split / MASKS)
             for clip, note in clips.items():
                 listed.append({'name': clip, 'source': folders[clip].parent.name, 'split': split, **note})
     return {
