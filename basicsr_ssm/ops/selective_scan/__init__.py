@@ -6,6 +6,7 @@ import torch
 
 from basicsr_ssm.ops.dispatch import Backend, Operator
 from basicsr_ssm.ops.selective_scan.reference import reference
+from basicsr_ssm.ops.selective_scan.triton import triton, why_not
 
 _DIRECTIONS = ('forward', 'reverse', 'both')
 
@@ -74,4 +75,4 @@ def selective_scan(
     return _OPERATOR(backend, u, delta, A, B, C, D, z, delta_bias, delta_softplus, direction)
 
 
-_OPERATOR = Operator('selective_scan', Backend('reference', reference))
+_OPERATOR = Operator('selective_scan', Backend('triton', triton, why_not), Backend('reference', reference))

@@ -1,0 +1,233 @@
+"""Selective scan in Triton: parallel over channels and over chunks of time.
+
+Forward, three launches: the state after every chunk from zero; these passed on from chunk to chunk; every chunk again
+from its true state, with the outputs. Backward, the same for the gradients of the states; see `triton_backward`.
+Nothing of size (tokens, channels, states) is ever in memory, and no sum depends on the order in which programs run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+
+import torch
+from torch.autograd.function import once_differentiable
+
+_OLDEST = (3, 6)
+_MOST_STATES = 32
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+_CHUNKS = (4, 8, 12, 16, 32, 64, 96, 128, 192, 256, 320, 384, 448, 512, 768, 1024)  # few: each is compiled anew
+_GROUP, _FEW = 8, 2  # tokens whose states the backward pass computes at a time, and holds at a time
+_BACKWARD_BLOCK = 32
+_TILE = 256  # chunks whose states are passed on at a time
+
+
+def why_not(*args) -> str | None:
+    if _version() < _OLDEST:
+        return f'Triton {".".join(map(str, _OLDEST))} or later is not installed'
+    if torch.version.hip is not None:
+        return 'written for NVIDIA GPUs'
+    interpreted = os.environ.get('TRITON_INTERPRET') == '1'
+    if not args:
+        return None if interpreted or torch.cuda.is_available() else 'no CUDA device'
+    tensors, n = [v for v in args if isinstance(v, torch.Tensor)], args[2].shape[-1]
+    if not interpreted and not all(v.is_cuda for v in tensors):
+        return f'tensors on {tensors[0].device.type}; it needs CUDA'
+    if any(v.dtype not in _DTYPES for v in tensors):
+        return 'float32, bfloat16 and float16 only'
+    return f'{n} states; at most {_MOST_STATES}' if n > _MOST_STATES else None
+
+
+@lru_cache
+def _version() -> tuple[int, int]:
+    if importlib.util.find_spec('triton') is None:
+        return 0, 0
+    major, minor = metadata.version('triton').split('.')[:2]
+    return int(major), int(minor)
+
+
+def triton(u, delta, A, B, C, D, z, delta_bias, delta_softplus, direction):
+    if direction != 'both':
+        A, D = A[None], None if D is None else D[None]
+    tensors = (u, delta, A, B, C, D, z, delta_bias)
+    with torch.cuda.device(u.device) if u.is_cuda else contextlib.nullcontext():
+        if torch.is_grad_enabled() and any(v is not None and v.requires_grad for v in tensors):
+            return _SelectiveScan.apply(*tensors, delta_softplus, direction)
+        return _forward(_Call(*tensors, delta_softplus, direction))[0]
+
+
+class _SelectiveScan(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, u, delta, A, B, C, D, z, bias, softplus, direction):
+        ctx.options = softplus, direction
+        y, states, ungated = _forward(_Call(u, delta, A, B, C, D, z, bias, softplus, direction), keep=True)
+        ctx.save_for_backward(u, delta, A, B, C, D, z, bias, states, ungated)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dy):
+        *tensors, states, ungated = ctx.saved_tensors
+        with torch.cuda.device(dy.device) if dy.is_cuda else contextlib.nullcontext():
+            grads = _backward(_Call(*tensors, *ctx.options), dy, states, ungated)
+        return *(None if g is None else g.to(v.dtype) for g, v in zip(grads, tensors, strict=True)), None, None
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """How a call is cut: channels and tokens of a program, tokens of a turn of its loop."""
+
+    block: int
+    chunk: int
+    unroll: int = 4
+    fetch: int = 8  # tokens between asking for an input and loading it
+    states_share: int = 0  # one exponential in how many is made of multiply-adds; 0 for none
+    outputs_share: int = 0
+
+
+def _sizes(u, n) -> _Sizes:
+    batch, length, channels = u.shape
+    block = 64 if n <= 16 else 32
+    # one wave of the 12 programs that fit a multiprocessor, or the chunk that comes nearest to it
+    wanted = min(length, batch * length * -(-channels // block) / (12 * _multiprocessors(u.device)))
+    chunk = next((v for v in _CHUNKS if v >= wanted and (v >= length or v >= 16)), _CHUNKS[-1])
+    return _Sizes(block, chunk, fetch=8 if chunk > 16 else 0)
+
+
+@lru_cache
+def _multiprocessors(device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == 'cuda' else 1
+
+
+def _up(value, step) -> int:
+    return int(-(-value // step)) * step
+
+
+class _Call:
+    """The tensors as the kernels want them, and what the kernels are told."""
+
+    def __init__(self, u, delta, A, B, C, D, z, bias, softplus, direction):
+        self.u, self.delta, self.B, self.C, self.z = map(_rows, (u, delta, B, C, z))
+        self.A, self.D, self.bias = (None if v is None else v.float().contiguous() for v in (A, D, bias))
+        self.softplus, self.both = softplus, direction == 'both'
+        self.reverses = {'forward': (0,), 'reverse': (1,), 'both': (0, 1)}[direction]
+        self.batch, self.length, self.channels = u.shape
+        self.n = A.shape[-1]
+        self.padded = max(16, 1 << (self.n - 1).bit_length())
+        self.sizes = _sizes(u, self.n)
+        self.chunks = -(-self.length // self.sizes.chunk)
+        self.width = _up(self.channels, self.sizes.block)
+        self.options = dict(N=self.padded, CHUNK=self.sizes.chunk, SOFTPLUS=softplus, BIAS=bias is not None)
+        self.options |= dict(PADDED=self.padded != self.n, FETCH=self.sizes.fetch, num_warps=1)
+
+    def empty(self, *shape):
+        return torch.empty(shape, dtype=torch.float32, device=self.u.device)
+
+    def carried(self, x, B, adjoint):
+        """The states after all chunks, (directions · b, chunks, n, d), or with dy and C their gradients before them."""
+        from basicsr_ssm.ops.selective_scan.triton_forward import chunk_states, pass_states
+
+        scans = len(self.reverses) * self.batch
+        states = self.empty(scans, self.chunks, self.padded, self.width)
+        if self.chunks == 1:
+            return states  # which nobody reads
+        sums = self.empty(scans, self.chunks, self.width)
+        blocks = self.width // self.sizes.block
+        where = dict(BOTH=self.both, ADJOINT=adjoint)
+        chunk_states[(blocks * scans, self.chunks)](
+            self.delta, x, B, self.A, self.bias, states, sums,
+            self.batch, self.length, self.channels, self.n, self.chunks, blocks, self.reverses[0],
+            *_strides(self.delta, x, B),
+            BLOCK=self.sizes.block, UNROLL=self.sizes.unroll, SHARE=self.sizes.states_share, **where, **self.options,
+        )  # fmt: skip
+        tile = min(_TILE, 1 << (self.chunks - 1).bit_length())
+        pass_states[(self.width // 8 * scans, self.padded)](
+            states, sums, self.A, self.batch, self.channels, self.n, self.chunks, self.width, self.reverses[0],
+            N=self.padded, BLOCK=8, TILE=tile, TILES=-(-self.chunks // tile), num_warps=4, **where,
+        )  # fmt: skip
+        return states
+
+    def of_direction(self, i, states):
+        return self.A[i], None if self.D is None else self.D[i], states[i * self.batch :]
+
+
+def _rows(v):
+    """v, or a copy: the numbers of a token side by side, and offsets within a chunk that fit 32 bits."""
+    if v is None or (v.stride(2) == 1 and v.stride(1) < 2**20):
+        return v
+    return v.contiguous()
+
+
+def _strides(*tensors):
+    return [w for v in tensors for w in ((0, 0) if v is None else v.stride()[:2])]
+
+
+def _forward(c: _Call, keep: bool = False):
+    """y; to keep for the backward pass: the states after the chunks, and what the gate multiplies."""
+    from basicsr_ssm.ops.selective_scan.triton_forward import chunk_outputs
+
+    states = c.carried(c.u, c.B, adjoint=False)
+    y = torch.empty(c.u.shape, dtype=c.u.dtype, device=c.u.device)
+    ungated = torch.empty_like(y) if keep and c.z is not None else None
+    sofar = y if c.u.dtype == torch.float32 or not c.both else torch.empty_like(y, dtype=torch.float32)
+    blocks = c.width // c.sizes.block
+    for i, reverse in enumerate(c.reverses):
+        last = i == len(c.reverses) - 1
+        A, D, before = c.of_direction(i, states)
+        chunk_outputs[(blocks * c.batch, c.chunks)](
+            c.delta, c.u, c.B, c.C, c.z, A, D, c.bias, before, sofar, ungated, y if last else sofar,
+            c.length, c.channels, c.n, c.chunks, blocks, reverse, *_strides(c.delta, c.u, c.B, c.C, c.z),
+            BLOCK=c.sizes.block, SKIP=D is not None, GATE=last and c.z is not None, ADD=i > 0,
+            KEEP=last and ungated is not None, UNROLL=c.sizes.unroll, SHARE=c.sizes.outputs_share,
+            **c.options,
+        )  # fmt: skip
+    return y, states, ungated
+
+
+def _backward(c: _Call, dy, states, ungated):
+    """Gradients of u, delta, A, B, C, D, z and the bias."""
+    from basicsr_ssm.ops.selective_scan import triton_backward as kernels
+
+    dy, dz = _rows(dy), None
+    if c.z is not None:
+        dz, given, dy = torch.empty_like(ungated, dtype=c.z.dtype), dy, c.empty(*dy.shape)
+        kernels.gate_slopes[(-(-dy.numel() // 1024),)](
+            given, c.z, ungated, dy, dz, c.length, c.channels, dy.numel(), *_strides(given, c.z), BLOCK=1024
+        )
+    slopes = c.carried(dy, c.C, adjoint=True)
+
+    directions, groups = len(c.reverses), -(-c.sizes.chunk // _GROUP)
+    kept = c.empty(c.batch, c.chunks, groups, c.padded, c.width)
+    blocks = c.width // _BACKWARD_BLOCK
+    dtype = torch.float32 if c.both else c.u.dtype
+    du, ddelta = (torch.empty(c.u.shape, dtype=dtype, device=c.u.device) for _ in range(2))
+    dB, dC = (c.empty(c.batch, directions * blocks, c.length, c.padded) for _ in range(2))
+    dA = c.empty(directions, c.batch, c.chunks, c.padded, c.width)
+    dD, dbias = (None if v is None else c.empty(directions, c.batch, c.chunks, c.width) for v in (c.D, c.bias))
+    for i, reverse in enumerate(c.reverses):
+        A, D, before = c.of_direction(i, states)
+        kernels.group_states[(c.width // c.sizes.block * c.batch, c.chunks)](
+            c.delta, c.u, c.B, A, c.bias, before, kept,
+            c.length, c.channels, c.n, c.chunks, c.width // c.sizes.block, reverse, groups,
+            *_strides(c.delta, c.u, c.B),
+            BLOCK=c.sizes.block, GROUP=_GROUP, **c.options,
+        )  # fmt: skip
+        kernels.chunk_slopes[(blocks * c.batch, c.chunks)](
+            c.delta, c.u, c.B, c.C, dy, A, D, c.bias, kept, slopes[i * c.batch :], du, ddelta,
+            dB[:, i * blocks :], dC[:, i * blocks :], dA[i], None if dD is None else dD[i],
+            None if dbias is None else dbias[i],
+            c.length, c.channels, c.n, c.chunks, blocks, reverse, groups, directions * blocks,
+            *_strides(c.delta, c.u, c.B, c.C, dy),
+            BLOCK=_BACKWARD_BLOCK, HALVINGS=_BACKWARD_BLOCK.bit_length() - 2, GROUP=_GROUP,
+            FEW=_FEW,
+            SKIP=D is not None, ADD=i > 0, **c.options,
+        )  # fmt: skip
+    dB, dC = (v.sum(1)[..., : c.n] for v in (dB, dC))
+    dA = dA.sum((1, 2))[:, : c.n, : c.channels].mT
+    dD = None if dD is None else dD.sum((1, 2))[:, : c.channels]
+    dbias = None if dbias is None else dbias.sum((0, 1, 2))[: c.channels]
+    return du, ddelta, dA, dB, dC, dD, dz, dbias

@@ -1,0 +1,109 @@
+"""What the kernels of the selective scan share: functions of single numbers, and where a program stands.
+
+Exponentials are what the scan is bound by: 16 a clock on a multiprocessor that does 128 multiply-adds. Hence A comes
+times log2(e), and one exponential in a few is made of multiply-adds.
+"""
+
+import triton
+import triton.language as tl
+
+LOG2E = tl.constexpr(1.4426950408889634)
+
+# arguments that change from clip to clip: a value of 1 or a multiple of 16 must not mean another compilation
+VARYING = ('batch', 'length', 'chunks', 'blocks', 'groups', 'parts', 'total', 'reverse')
+
+
+@triton.jit
+def _a_jit_function():
+    pass
+
+
+_ON_GPU = isinstance(_a_jit_function, triton.JITFunction)  # and not in the interpreter
+
+if _ON_GPU:
+
+    @triton.jit
+    def reciprocal(x):
+        """To one unit in the last place; `/` takes several times the instructions."""
+        return tl.inline_asm_elementwise('rcp.approx.ftz.f32 $0, $1;', '=r,r', [x], tl.float32, is_pure=True, pack=1)
+
+else:
+
+    @triton.jit
+    def reciprocal(x):
+        return 1.0 / x
+
+
+@triton.jit
+def exp2_multiplied(x):
+    """2^x for x ≤ 0 of multiply-adds, to 2e-7 of its value; below −126 it is 2^−126."""
+    x = tl.maximum(x, -126.0)
+    shifted = x + 12582912.0  # 1.5 · 2^23: the nearest integer in the lowest bits
+    f = x - (shifted - 12582912.0)
+    p = 0.0013264727 * f + 0.009671513  # 2^f on −½ … ½
+    p = p * f + 0.055507336
+    p = p * f + 0.24022242
+    p = p * f + 0.69314698
+    p = p * f + 1.0
+    exponent = shifted.to(tl.int32, bitcast=True) << 23
+    return (p.to(tl.int32, bitcast=True) + exponent).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def softplus(x):
+    """max(x, 0) + log1p(e), e = exp(−|x|), all digits kept: log1p(e) = 2·artanh(e / (2 + e))."""
+    e = tl.exp2(tl.abs(x) * -LOG2E)
+    s = e * reciprocal(e + 2.0)
+    q = s * s
+    p = q * (2.0 / 15) + (2.0 / 13)
+    p = p * q + (2.0 / 11)
+    p = p * q + (2.0 / 9)
+    p = p * q + (2.0 / 7)
+    p = p * q + (2.0 / 5)
+    p = p * q + (2.0 / 3)
+    p = p * q + 2.0
+    return tl.maximum(x, 0.0) + s * p
+
+
+@triton.jit
+def sigmoid(x):
+    return reciprocal(1.0 + tl.exp2(x * -LOG2E))
+
+
+if _ON_GPU:
+
+    @triton.jit
+    def _to_cache(at):
+        tl.inline_asm_elementwise(
+            'prefetch.global.L2 [$1]; mov.b32 $0, 0;', '=r,l', [at.to(tl.int64)], tl.int32, is_pure=False, pack=1
+        )
+
+else:
+
+    @triton.jit
+    def _to_cache(at):
+        pass
+
+
+@triton.jit
+def fetch(start, t, count, stride, number, numbers, TOKENS: tl.constexpr, WIDTH: tl.constexpr):
+    """Has the second-level cache read some tokens of a chunk that will be loaded later: few warps have room on a
+    multiprocessor, and each waits long for memory. One request for 8 numbers, 32 bytes at most.
+
+    start: the first token of the chunk, stride: to the one that is walked to next, t: the first to read; of a token,
+    WIDTH numbers from `number` on, as far as there are so many.
+    """
+    t = tl.minimum(tl.maximum(t + tl.arange(0, TOKENS)[:, None], 0), count - 1)
+    _to_cache(start + t * stride + tl.minimum(number + tl.arange(0, WIDTH // 8)[None, :] * 8, numbers - 1))
+
+
+@triton.jit
+def column(at, on, PADDED: tl.constexpr):
+    """A token's B or C, (states, 1)."""
+    return (tl.load(at, mask=on, other=0.0) if PADDED else tl.load(at)).to(tl.float32)
+
+
+@triton.jit
+def row(at, on):
+    """A token's channels, (1, channels)."""
+    return tl.load(at, mask=on, other=0.0).to(tl.float32)
