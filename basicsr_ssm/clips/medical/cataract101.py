@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from basicsr_ssm.clips.folder_source import natural_key
@@ -35,7 +35,7 @@ def find_cataract101(root: Path, expected: Cataract101Numbers | None = None) -> 
     """
     expected = expected or Cataract101Numbers()
     top = folder_below(root, 'cataract-101', 'cat-101') if not (root / 'videos').is_dir() else root
-    found = Found('cataract101', 'Cataract-101', top, Plan(expected.size, PLAN.stride, PLAN.max_clips))
+    found = Found('cataract101', 'Cataract-101', top, replace(PLAN, size=expected.size))
     there = names_in(top / 'videos')
     cases = sorted((name for name in there if name.startswith('case_') and name.endswith('.mp4')), key=natural_key)
     found.sources = {safe_name(name.removesuffix('.mp4')): top / 'videos' / name for name in cases}

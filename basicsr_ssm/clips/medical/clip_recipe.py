@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
+from basicsr_ssm.clips.footage import Footage
 from basicsr_ssm.clips.medical.fitted_source import RULE
 from basicsr_ssm.clips.splits import SPLITS
 from basicsr_ssm.errors import UserError
@@ -45,6 +46,8 @@ class ClipRecipe:
         scales: low resolutions, each 1/scale.
         seed: what the splits were drawn with.
         sources: name → its clips.
+        degradations: how low resolutions are made.
+        footage: how recordings are treated.
     """
 
     dataset: str
@@ -53,23 +56,34 @@ class ClipRecipe:
     scales: tuple[int, ...]
     seed: int
     sources: dict[str, SourceClips]
+    degradations: tuple[str, ...] = ('bicubic',)
+    footage: Footage = field(default_factory=Footage)
 
     @classmethod
-    def of(cls, manifest: dict, root: Path) -> ClipRecipe:
-        """What a finished data set was made by; sources without a clip are left out."""
+    def of(cls, manifest: dict, root: Path, planned: Mapping[str, tuple[int, ...]]) -> ClipRecipe:
+        """What a finished data set was made by; sources without a clip are left out.
+
+        Args:
+            planned: source → listed first frames. A listed clip that a cut has spoilt stays listed: clips are numbered
+                by the list.
+        """
         settings = manifest['settings']
         starts: dict[str, list[int]] = {}
         for clip in manifest['clips']:
             starts.setdefault(clip['source'], []).append(clip['first_frame'])
         sources = {
             source['name']: SourceClips(
-                _below(Path(source['path']), root), source['sha256'], source['split'], tuple(starts[source['name']])
+                _below(Path(source['path']), root),
+                source['sha256'],
+                source['split'],
+                planned.get(source['name']) or tuple(starts[source['name']]),
             )
             for source in manifest['sources']
             if source['name'] in starts
         }
         size, scales = tuple(settings['size']), tuple(settings['scales'])
-        return cls(settings['dataset'], size, settings['clip_length'], scales, settings['seed'], sources)
+        treated = tuple(settings['degradations']), _footage(settings['footage'])
+        return cls(settings['dataset'], size, settings['clip_length'], scales, settings['seed'], sources, *treated)
 
     @classmethod
     def read(cls, path: Path) -> ClipRecipe:
@@ -92,7 +106,13 @@ class ClipRecipe:
             numbers = {key: int(content[key]) for key in ('clip_length', 'seed')}
             h, w = map(int, content['size'])
             return cls(
-                str(content['dataset']), (h, w), scales=tuple(map(int, content['scales'])), sources=sources, **numbers
+                str(content['dataset']),
+                (h, w),
+                scales=tuple(map(int, content['scales'])),
+                sources=sources,
+                degradations=tuple(map(str, content['degradations'])),
+                footage=_footage(content['footage']),
+                **numbers,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f'{path}: is not a complete recipe ({type(error).__name__}: {error})') from error
@@ -106,6 +126,8 @@ class ClipRecipe:
             'fit': RULE,
             'clip_length': self.clip_length,
             'scales': list(self.scales),
+            'degradations': list(self.degradations),
+            'footage': self.footage.settings(),
             'seed': self.seed,
             'sources': {
                 name: {'file': s.file, 'sha256': s.sha256, 'split': s.split, 'starts': list(s.starts)}
@@ -128,6 +150,11 @@ def _source_clips(entry: dict) -> SourceClips:
     if entry['split'] not in SPLITS:
         raise ValueError(f'there is no split {entry["split"]}')
     return SourceClips(str(entry['file']), str(entry['sha256']), entry['split'], starts)
+
+
+def _footage(settings: Mapping) -> Footage:
+    regions = {name: tuple(tuple(map(int, region)) for region in settings[name]) for name in ('blank', 'drop_regions')}
+    return Footage(**{**settings, **regions})
 
 
 def _below(path: Path, root: Path) -> str:

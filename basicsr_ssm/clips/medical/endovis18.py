@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from basicsr_ssm.clips.folder_source import image_files
@@ -15,7 +15,7 @@ from basicsr_ssm.clips.published import name_some
 
 HELP = 'EndoVis18: seq_N/left_frames/frameNNN.png of the training and test releases'
 
-PLAN = Plan(size=(1024, 1280), stride=50)
+PLAN = Plan(size=(1024, 1280), stride=50, cuts='ignore')  # one or two frames a second were published
 RELEASES = {  # the sequences of each training release; there is no seq_8
     'miccai_challenge_2018_release_1': (1, 2, 3, 4),
     'miccai_challenge_release_2': (5, 6, 7),
@@ -41,7 +41,7 @@ def find_endovis18(root: Path, expected: EndoVis18Numbers | None = None) -> Foun
     Only the left camera is used: the right one sees the same scene.
     """
     expected = expected or EndoVis18Numbers()
-    found = Found('endovis18', 'EndoVis18', root, Plan(expected.size, PLAN.stride, PLAN.max_clips))
+    found = Found('endovis18', 'EndoVis18', root, replace(PLAN, size=expected.size))
     for number, folder, is_test in _sequences(root):
         name = f'test_seq_{number}' if is_test else f'seq_{number}'
         if name in found.sources:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from basicsr_ssm.clips.frame_source import FrameSource
+from basicsr_ssm.clips.frame_source import DamagedSourceError, FrameSource
 from basicsr_ssm.clips.medical.area import area_mean
 from basicsr_ssm.errors import UserError
 
@@ -31,10 +31,22 @@ class FittedSource(FrameSource):
             reason = f'is {w}x{h} (width x height), too small for {want_w}x{want_h}: frames are never enlarged'
             raise UserError(f'{source.path}: {reason}')
 
+        if source.mask is not None:  # a pixel is seen where all that it is the mean of is seen
+            self.mask = self._fit(255 * source.mask[..., None].astype(np.uint8))[..., 0] == 255
+
     def frames(self) -> Iterator[np.ndarray]:
-        for frame in self._source.frames():
-            part = frame[self.window]
-            yield np.ascontiguousarray(part) if part.shape[:2] == self.size else area_mean(part, self.size)
+        yield from map(self._fit, self._source.frames())
+
+    def frames_around_damage(self) -> Iterator[np.ndarray | DamagedSourceError]:
+        for frame in self._source.frames_around_damage():
+            yield frame if isinstance(frame, DamagedSourceError) else self._fit(frame)
+
+    def found(self) -> dict:
+        return {**self._source.found(), 'fitted_from': list(self._source.size)}
+
+    def _fit(self, frame: np.ndarray) -> np.ndarray:
+        part = frame[self.window]
+        return np.ascontiguousarray(part) if part.shape[:2] == self.size else area_mean(part, self.size)
 
 
 def centred_window(size: tuple[int, int], aspect: tuple[int, int]) -> tuple[slice, slice]:

@@ -20,11 +20,13 @@ class Plan:
         size: (h, w) of the ground truth, from the paper.
         stride: frames from clip to clip; the paper does not say.
         max_clips: most clips of one source, None for all; the paper does not say.
+        cuts: what abrupt cuts do, see Footage; frames that are seconds apart all look like cuts.
     """
 
     size: tuple[int, int]
     stride: int
     max_clips: int | None = None
+    cuts: str = 'avoid'
 
 
 @dataclass

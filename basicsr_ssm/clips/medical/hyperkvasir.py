@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from basicsr_ssm.clips.frame_source import safe_name
@@ -33,7 +33,7 @@ def find_hyperkvasir(root: Path, expected: HyperKvasirNumbers | None = None) -> 
     """
     expected = expected or HyperKvasirNumbers()
     top = folder_below(root, 'labeled-videos')
-    found = Found('hyperkvasir', 'HyperKvasir', top, Plan(expected.size, PLAN.stride, PLAN.max_clips))
+    found = Found('hyperkvasir', 'HyperKvasir', top, replace(PLAN, size=expected.size))
     for path in sorted(top.rglob('*.avi'), key=lambda path: path.stem):
         name = safe_name(path.stem)
         if path.name.startswith('.') or '__MACOSX' in path.parts:

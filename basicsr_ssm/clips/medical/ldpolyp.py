@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from basicsr_ssm.clips.discover import find_sources
@@ -37,7 +37,7 @@ def find_ldpolyp(root: Path, unlabelled: Path | None = None, expected: LDPolypNu
         expected: other numbers than the published ones.
     """
     expected = expected or LDPolypNumbers()
-    found = Found('ldpolyp', 'LDPolypVideo', root, Plan(expected.size, PLAN.stride, PLAN.max_clips))
+    found = Found('ldpolyp', 'LDPolypVideo', root, replace(PLAN, size=expected.size))
     frames = 0
     for part, count in zip(PARTS, (expected.train, expected.test), strict=True):
         top = root / part / 'Images'
