@@ -25,7 +25,7 @@ try:
     from basicsr_ssm import compat
 
     compat.apply()
-    from basicsr_ssm import archs, data, losses, models  # noqa: F401  (registration)
+    from basicsr_ssm import archs, data, losses, metrics, models  # noqa: F401  (registration)
 except ImportError as error:
     registration_error = error
     warnings.warn(f'basicsr_ssm registered nothing: {error}; see `basicsr-ssm doctor`', RuntimeWarning, stacklevel=2)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from basicsr.metrics import calculate_metric
 from basicsr.utils import get_root_logger, tensor2img
 from basicsr.utils.dist_util import get_dist_info
 from torch import distributed
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import write_json
+from basicsr_ssm.metrics import measure
 from basicsr_ssm.models.saving import save_png
 
 # A set of more clips (Vimeo-90K's test has 7,824) shows only its mean in the log; metrics.json has them all.
@@ -60,7 +60,9 @@ def validate(model, dataloader, current_iter: int | str, tb_logger, save_img: bo
             if save_img:
                 save_png(image, folder / item['folder'] / f'{stem}_{suffix}.png')
             if metrics and gt is not None:
-                values = [_measure(opt, image, tensor2img([gt]), item['folder']) for opt in metrics.values()]
+                gt = tensor2img([gt])
+                mask = None if item.get('mask') is None else item['mask'].numpy()
+                values = [measure(opt, image, gt, item['folder'], mask) for opt in metrics.values()]
                 results.setdefault(item['folder'], {})[frame] = values
         del item, output
 
@@ -95,15 +97,6 @@ def _frames(item: dict, output: torch.Tensor) -> Iterator[tuple[int, str, torch.
     # Vimeo-90K's frames all have the same name in folders of their own
     stem = '_'.join(path.parts[-3:-1]) if item['folder'] == 'vimeo90k' else path.stem
     yield int(str(item.get('idx', 0)).split('/')[0]), stem, output, gt
-
-
-def _measure(opt: dict, image, gt, clip: str) -> float:
-    try:
-        return float(calculate_metric({'img': image, 'img2': gt}, opt))
-    except AssertionError as error:  # BasicSR's way to say that sizes differ
-        raise UserError(
-            f'clip {clip}: restored frame {image.shape[:2]}, ground truth {gt.shape[:2]}: {error}'
-        ) from error
 
 
 def _gather(results: Results) -> Results:

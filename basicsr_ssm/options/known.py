@@ -137,7 +137,7 @@ DATASETS = {
         'short_clips': one_of('error', 'skip'),
         'seed': integer,
     },
-    'MedicalClipTestDataset': _CLIPS,
+    'MedicalClipTestDataset': {**_CLIPS, 'mask': optional(text)},
     'REDSDataset': _BASICSR_TRAIN,
     'REDSRecurrentDataset': _BASICSR_TRAIN,
     'Vimeo90KDataset': _BASICSR_TRAIN,

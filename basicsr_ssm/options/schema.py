@@ -258,10 +258,10 @@ class _Check:
                 self.problems.append(f'{where}: expected a section of options, got {options!r}')
                 continue
             metric = self.registered(f'{where}.type', options.get('type'), METRIC_REGISTRY)
-            # BasicSR's metrics take **kwargs only to let 'better' pass
-            strict = metric is not None and metric.__module__.startswith('basicsr.')
+            # these take **kwargs only to let 'better' pass
+            strict = metric is not None and metric.__module__.startswith(('basicsr.', 'basicsr_ssm.'))
             better = {'better': one_of('higher', 'lower')}
-            self.signature(where, options, metric, leave_out=('img', 'img2'), more=better, strict=strict)
+            self.signature(where, options, metric, leave_out=('img', 'img2', 'mask'), more=better, strict=strict)
 
     # ------------------------------------------------------------ tools
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 import torch
-from basicsr.metrics import calculate_metric
 from basicsr.utils import tensor2img
 
 from basicsr_ssm.clips.imresize import imresize_bicubic_up
+from basicsr_ssm.metrics import measure
 
 Table = dict[str, dict[str, float]]
 
@@ -19,7 +19,8 @@ def bicubic_metrics(items: Iterable[dict], metrics: dict[str, dict], scale: int)
     """Metrics of MATLAB's bicubic up-sampling of whole clips, as BasicSR's test measures them.
 
     Args:
-        items: of a test data set: 'folder', 'lq' (t, 3, h, w) and 'gt' (t, 3, s·h, s·w), RGB in [0, 1].
+        items: of a test data set: 'folder', 'lq' (t, 3, h, w) and 'gt' (t, 3, s·h, s·w), RGB in [0, 1], and 'mask',
+            bool (s·h, s·w), where there is one.
         metrics: an option file's `val.metrics`: {name: {'type': …, …}}.
         scale: s.
 
@@ -30,11 +31,12 @@ def bicubic_metrics(items: Iterable[dict], metrics: dict[str, dict], scale: int)
     for item in items:
         if 'gt' not in item:
             continue
-        frames = [
-            [calculate_metric({'img': upsampled(lq, scale), 'img2': tensor2img([gt])}, opt) for opt in metrics.values()]
-            for lq, gt in zip(item['lq'], item['gt'], strict=True)
-        ]
-        table[item['folder']] = dict(zip(metrics, np.mean(frames, axis=0).tolist(), strict=True))
+        clip, mask = item['folder'], None if item.get('mask') is None else item['mask'].numpy()
+        frames = []
+        for lq, gt in zip(item['lq'], item['gt'], strict=True):
+            pair = upsampled(lq, scale), tensor2img([gt])
+            frames.append([measure(opt, *pair, clip, mask) for opt in metrics.values()])
+        table[clip] = dict(zip(metrics, np.mean(frames, axis=0).tolist(), strict=True))
     return table
 
 

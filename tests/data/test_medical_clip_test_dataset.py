@@ -1,5 +1,6 @@
 from collections import Counter
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -72,3 +73,26 @@ def test_missing_root_is_named(make):
     options = make.clip('a', 3).to_folders()
     with pytest.raises(DatasetError, match='dataroot_gt: no such folder: /gone'):
         MedicalClipTestDataset({**options, 'dataroot_gt': '/gone'})
+
+
+def test_masks_of_clips_and_of_sources(make, tmp_path):
+    options = make.clip('film_0000', 2).clip('film_0001', 2).clip('other', 2, (20, 28)).to_folders()
+    masks = {'film': np.zeros((24, 32), np.uint8), 'other': np.zeros((20, 28), np.uint8)}
+    masks['film'][3:9] = 255
+    masks['other'][:, 5:] = 255
+    (tmp_path / 'masks').mkdir()
+    for name, mask in masks.items():
+        cv2.imwrite(str(tmp_path / 'masks' / f'{name}.png'), mask)
+    options['mask'] = str(tmp_path / 'masks')
+    for item in MedicalClipTestDataset(options):
+        assert np.array_equal(
+            item['mask'].numpy(), masks[item['folder'].removesuffix('_0000').removesuffix('_0001')] > 0
+        )
+    cv2.imwrite(str(tmp_path / 'masks/other.png'), masks['film'])
+    with pytest.raises(DatasetError, match=r'other\.png is 24×32 \(h×w\), but the GT of clip other is 20×28'):
+        MedicalClipTestDataset(options)[2]
+    (tmp_path / 'masks/other.png').unlink()
+    with pytest.raises(DatasetError, match='has no PNG for clip other'):
+        MedicalClipTestDataset(options)
+    with pytest.raises(DatasetError, match='mask: no such folder'):
+        MedicalClipTestDataset({**options, 'mask': str(tmp_path / 'nowhere')})

@@ -1,0 +1,6 @@
+"""Metrics for BasicSR's validation; importing this package registers them."""
+
+from basicsr_ssm.metrics.masked import calculate_masked_psnr, calculate_masked_ssim
+from basicsr_ssm.metrics.measure import measure
+
+__all__ = ['calculate_masked_psnr', 'calculate_masked_ssim', 'measure']
