@@ -85,8 +85,6 @@ class _Sizes:
     chunk: int
     unroll: int = 4
     fetch: int = 8  # tokens between asking for an input and loading it
-    states_share: int = 0  # one exponential in how many is made of multiply-adds; 0 for none
-    outputs_share: int = 0
 
 
 def _sizes(u, n) -> _Sizes:
@@ -142,7 +140,7 @@ class _Call:
             self.delta, x, B, self.A, self.bias, states, sums,
             self.batch, self.length, self.channels, self.n, self.chunks, blocks, self.reverses[0],
             *_strides(self.delta, x, B),
-            BLOCK=self.sizes.block, UNROLL=self.sizes.unroll, SHARE=self.sizes.states_share, **where, **self.options,
+            BLOCK=self.sizes.block, UNROLL=self.sizes.unroll, **where, **self.options,
         )  # fmt: skip
         tile = min(_TILE, 1 << (self.chunks - 1).bit_length())
         pass_states[(self.width // 8 * scans, self.padded)](
@@ -182,7 +180,7 @@ def _forward(c: _Call, keep: bool = False):
             c.delta, c.u, c.B, c.C, c.z, A, D, c.bias, before, sofar, ungated, y if last else sofar,
             c.length, c.channels, c.n, c.chunks, blocks, reverse, *_strides(c.delta, c.u, c.B, c.C, c.z),
             BLOCK=c.sizes.block, SKIP=D is not None, GATE=last and c.z is not None, ADD=i > 0,
-            KEEP=last and ungated is not None, UNROLL=c.sizes.unroll, SHARE=c.sizes.outputs_share,
+            KEEP=last and ungated is not None, UNROLL=c.sizes.unroll,
             **c.options,
         )  # fmt: skip
     return y, states, ungated

@@ -11,7 +11,6 @@ from basicsr_ssm.ops.selective_scan.triton_steps import (
     LOG2E,
     VARYING,
     column,
-    exp2_multiplied,
     fetch,
     row,
     sigmoid,
@@ -26,7 +25,7 @@ def chunk_states(
     delta_b, delta_l, u_b, u_l, B_b, B_l,
     N: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr, SOFTPLUS: tl.constexpr, BIAS: tl.constexpr,
     BOTH: tl.constexpr, ADJOINT: tl.constexpr, PADDED: tl.constexpr,
-    UNROLL: tl.constexpr, SHARE: tl.constexpr, FETCH: tl.constexpr,
+    UNROLL: tl.constexpr, FETCH: tl.constexpr,
 ):  # fmt: skip
     """The state after each chunk from a state of zero, and the sum of its steps.
 
@@ -74,8 +73,7 @@ def chunk_states(
             step = tl.where(i + j < count, step, 0.0)  # past the end nothing changes
             if ADJOINT:
                 x = tl.where(i + j < count, x, 0.0)
-            exponent = step * rates
-            decay = exp2_multiplied(exponent) if SHARE > 0 and j % SHARE == SHARE - 1 else tl.exp2(exponent)
+            decay = tl.exp2(step * rates)
             h = decay * (h + x * b) if ADJOINT else decay * h + (step * x) * b
             total += step
     place = (scan.to(tl.int64) * chunks + chunk) * blocks * BLOCK
@@ -125,7 +123,7 @@ def chunk_outputs(
     delta_b, delta_l, u_b, u_l, B_b, B_l, C_b, C_l, z_b, z_l,
     N: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr, SOFTPLUS: tl.constexpr, BIAS: tl.constexpr,
     SKIP: tl.constexpr, GATE: tl.constexpr, ADD: tl.constexpr, KEEP: tl.constexpr,
-    PADDED: tl.constexpr, UNROLL: tl.constexpr, SHARE: tl.constexpr, FETCH: tl.constexpr,
+    PADDED: tl.constexpr, UNROLL: tl.constexpr, FETCH: tl.constexpr,
 ):  # fmt: skip
     """y of one direction: the chunk run again from its true state. ADD: to what is in `sofar`, before the gate."""
     block, item, chunk = tl.program_id(0) % blocks, tl.program_id(0) // blocks, tl.program_id(1)
@@ -175,8 +173,7 @@ def chunk_outputs(
             t = tl.minimum(i + j, count - 1)
             if SOFTPLUS:
                 step = softplus(step)
-            exponent = step * rates
-            decay = exp2_multiplied(exponent) if SHARE > 0 and j % SHARE == SHARE - 1 else tl.exp2(exponent)
+            decay = tl.exp2(step * rates)
             h = decay * h + (step * x) * b
             o = tl.sum(h * cc, 0, keep_dims=True)
             t = tl.minimum(i + j, count - 1)
