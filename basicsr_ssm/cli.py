@@ -14,6 +14,7 @@ COMMANDS = {
     'test': 'basicsr_ssm.test',
     'upscale': 'basicsr_ssm.inference.upscale_command',
     'prepare': 'basicsr_ssm.clips.prepare_command',
+    'verify': 'basicsr_ssm.clips.verify.verify_command',
     'compare': 'basicsr_ssm.tables.compare_command',
     'tables': 'basicsr_ssm.tables.tables_command',
     'doctor': 'basicsr_ssm.doctor',
