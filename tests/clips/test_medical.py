@@ -358,6 +358,19 @@ def test_recipe_file(trees, tmp_path):
     assert ClipRecipe.read(tmp_path / 'out/recipe.yml').text() == text
 
 
+def test_a_second_run_only_restores_the_recipe(trees, tmp_path, monkeypatch):
+    """As after a kill between the data set and its recipe."""
+    root, out = trees('cataract101'), tmp_path / 'out'
+    make('cataract101', root, out)
+    before = tree(out)
+    (out / 'recipe.yml').unlink()
+    monkeypatch.setattr('basicsr_ssm.clips.prepare.cut_source', None)  # nothing is cut
+    make('cataract101', root, out)
+    assert tree(out) == before
+    with pytest.raises(UserError, match='with other settings'):
+        make('cataract101', root, out, '--seed', '7')
+
+
 def test_recordings_are_treated_as_the_recipe_says(trees, tmp_path):
     root = trees('cataract101')
     make('cataract101', root, tmp_path / 'one', '--blank', '0,0,8,8', '--degradation', 'bicubic', 'bd')

@@ -28,32 +28,26 @@ def area_mean(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         raise ValueError(f'expected a uint8 frame (h, w, c), got {frame.dtype} {frame.shape}')
     if not (1 <= size[0] <= frame.shape[0] and 1 <= size[1] <= frame.shape[1]):
         raise ValueError(f'cannot shrink {frame.shape[:2]} to {tuple(size)} (height, width)')
-    sums, total = frame, 1
-    for axis, length in enumerate(size):
-        if length != frame.shape[axis]:
-            sums, weight = _sums(sums, axis, length)
-            total *= weight
-    return ((2 * sums.astype(np.int64) + total) // (2 * total)).astype(np.uint8)
+    rows, weight_down = _sums(frame, size[0])
+    columns, weight_across = _sums(rows.transpose(1, 0, 2), size[1], weight_down)
+    total = weight_down * weight_across
+    return np.floor(columns.transpose(1, 0, 2) / np.float64(total) + 0.5).astype(np.uint8)
 
 
-def _sums(values: np.ndarray, axis: int, length: int) -> tuple[np.ndarray, int]:
-    """Weighted sums along `axis`, and what the weights of one output add up to. Below 2**31 up to 8 megapixels."""
-    places, weights, total = _taps(values.shape[axis], length)
-    shape = [1, 1, 1]
-    shape[axis] = length
-    kind = np.int32 if 255 * values.shape[0] * values.shape[1] < 2**31 and values.dtype != np.int64 else np.int64
-    result = 0
-    for place, weight in zip(places, weights, strict=True):
-        result = result + values.take(place, axis).astype(kind) * weight.reshape(shape).astype(kind)
-    return result, total
+def _sums(values: np.ndarray, length: int, scale: int = 1) -> tuple[np.ndarray, int]:
+    """Weighted sums along the first axis of values up to 255·scale, and what the weights of one of them add up to.
+
+    Neighbouring inputs repeat the pattern in which outputs cover them, so one small matrix serves all repetitions.
+    """
+    common = gcd(len(values), length)
+    inputs, outputs = len(values) // common, length // common
+    exact = np.float32 if 255 * scale * inputs < 2**24 else np.float64
+    groups = np.ascontiguousarray(values, exact).reshape(common, inputs, -1)
+    return np.matmul(_overlaps(inputs, outputs).astype(exact), groups).reshape(length, *values.shape[1:]), inputs
 
 
 @cache
-def _taps(inputs: int, outputs: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """For each tap and output the input's number and its weight (taps, outputs), and the weights' total."""
-    common = gcd(inputs, outputs)
-    wide, narrow = inputs // common, outputs // common  # an output is `wide` units long, an input `narrow`
-    left = np.arange(outputs) * wide
-    places = left // narrow + np.arange((wide + narrow - 2) // narrow + 1)[:, None]
-    weights = np.minimum(left + wide, (places + 1) * narrow) - np.maximum(left, places * narrow)
-    return np.minimum(places, inputs - 1), np.maximum(weights, 0), wide
+def _overlaps(inputs: int, outputs: int) -> np.ndarray:
+    """(outputs, inputs): how much of input i output o covers, in units of which an input has `outputs`."""
+    o, i = np.arange(outputs)[:, None] * inputs, np.arange(inputs) * outputs
+    return np.maximum(0, np.minimum(o + inputs, i + outputs) - np.maximum(o, i))
