@@ -16,6 +16,7 @@ class ClipSet:
 
     Args:
         opt: The dataset block, with ``scale`` as BasicSR puts it there.
+        gt_alone: Read the clips of ``dataroot_gt`` in the place of LQ, for LQ that is made from them.
 
     Attributes:
         clips: All clips, in natural order of their names.
@@ -27,10 +28,10 @@ class ClipSet:
         DatasetError: an option is missing or wrong, or the clips are not usable (see ``index_clips``).
     """
 
-    def __init__(self, opt: dict):
+    def __init__(self, opt: dict, gt_alone: bool = False):
         self.scale = positive_int(opt, 'scale')
-        self._lq = _open_store(opt, 'dataroot_lq')
-        self.has_gt = opt.get('dataroot_gt') is not None
+        self._lq = _open_store(opt, 'dataroot_gt' if gt_alone else 'dataroot_lq')
+        self.has_gt = not gt_alone and opt.get('dataroot_gt') is not None
         self._gt = _open_store(opt, 'dataroot_gt') if self.has_gt else None
         self.clips, meta_path = index_clips(self._lq, self._gt, opt.get('meta_info_file'))
         self.origin = str(meta_path or self._lq.root)

@@ -13,6 +13,7 @@ from torch.utils import data
 
 from basicsr_ssm.data.clip_index import Clip, frame_name, name_some
 from basicsr_ssm.data.clip_set import ClipSet, positive_int, to_tensor
+from basicsr_ssm.data.degradations import Degradation
 from basicsr_ssm.data.frame_store import DatasetError
 
 
@@ -44,6 +45,8 @@ class MedicalClipDataset(data.Dataset):
         use_rot: flip half of them top to bottom and transpose half of them. Default: True.
         short_clips: what to do about clips without a single whole window: ``error`` or ``skip``. Default: error.
         seed: see above. Default: 0.
+        degradation: make LQ from GT instead of reading it, with blur, noise and compression (see ``Degradation``); no
+            dataroot_lq then. Drawn from the same randomness as patch and augmentation, after them.
         scale: GT size / LQ size, which BasicSR copies here from the top of the option file.
 
     Raises:
@@ -55,7 +58,8 @@ class MedicalClipDataset(data.Dataset):
         self.opt = opt
         if opt.get('dataroot_gt') is None:
             raise DatasetError('option dataroot_gt is missing: training needs ground truth')
-        self._set = ClipSet(opt)
+        self._degrade = _degradation_of(opt)
+        self._set = ClipSet(opt, gt_alone=self._degrade is not None)
         self._num_frame = positive_int(opt, 'num_frame')
         self._patch = positive_int(opt, 'gt_size')
         if self._patch % self._set.scale:
@@ -75,6 +79,7 @@ class MedicalClipDataset(data.Dataset):
         get_root_logger().info(
             f'{opt.get("name", "train")}: {len(self._clips)} clips, {sum(map(len, self._clips))} frames, {len(self)} '
             f'windows of {self._num_frame} frames from {self._set.origin}; intervals {self._intervals}'
+            + (f'; LQ made from GT: {self._degrade.options}' if self._degrade else '')
         )
 
     def __len__(self) -> int:
@@ -105,13 +110,16 @@ class MedicalClipDataset(data.Dataset):
             frames = frames[::-1]
 
         lqs, gts = self._read_patches(clip, frames, rng)
+        flip = self._hflip and rng.random() < 0.5, self._rot and rng.random() < 0.5, self._rot and rng.random() < 0.5
+        lqs, gts = ([_turn(patch, *flip) for patch in patches] for patches in (lqs, gts))
+        if self._degrade is not None:
+            lqs = self._degrade(gts, rng)
         if self._mirror:
             lqs, gts = lqs + lqs[::-1], gts + gts[::-1]
-        flip = self._hflip and rng.random() < 0.5, self._rot and rng.random() < 0.5, self._rot and rng.random() < 0.5
         return {
-            'lq': to_tensor([_turn(patch, *flip) for patch in lqs]),
-            'gt': to_tensor([_turn(patch, *flip) for patch in gts]),
-            'key': f'{clip.name}/{frame_name(clip.gt[start])}',
+            'lq': to_tensor(lqs),
+            'gt': to_tensor(gts),
+            'key': f'{clip.name}/{frame_name((clip.gt or clip.lq)[start])}',
         }
 
     def _span(self, interval: int) -> int:
@@ -143,12 +151,14 @@ class MedicalClipDataset(data.Dataset):
             raise DatasetError(f'gt_size {self._patch} is larger than the {h}×{w} (h×w) GT frames of clip {clip.name}')
 
     def _read_patches(self, clip: Clip, frames: range, rng) -> tuple[list, list]:
-        """The same random patch of the given frames: views of decoded frames, uint8 BGR."""
+        """The same random patch of the given frames: views of decoded frames, uint8 BGR; no LQ that is to be made."""
         lqs, gts = [], []
         scale, size = self._set.scale, self._patch // self._set.scale
         for i in frames:
             lq, gt = self._set.read(clip, i)
-            if not lqs:
+            if gt is None:
+                gt, lq = lq, lq[: lq.shape[0] // scale, : lq.shape[1] // scale]  # of LQ only the size counts
+            if not gts:
                 first = lq
                 h, w = lq.shape[:2]
                 self._check_patch_fits(clip, h * scale, w * scale)
@@ -157,6 +167,17 @@ class MedicalClipDataset(data.Dataset):
             lqs.append(lq[top : top + size, left : left + size])
             gts.append(gt[top * scale : (top + size) * scale, left * scale : (left + size) * scale])
         return lqs, gts
+
+
+def _degradation_of(opt: dict) -> Degradation | None:
+    if opt.get('degradation') is None:
+        return None
+    if opt.get('dataroot_lq') is not None:
+        raise DatasetError('options degradation and dataroot_lq: LQ is either made from GT or read; give one of them')
+    try:
+        return Degradation(opt['degradation'], positive_int(opt, 'scale'))
+    except ValueError as error:
+        raise DatasetError(f'option degradation: {error}') from None
 
 
 def _turn(patch, hflip: bool, vflip: bool, transpose: bool):

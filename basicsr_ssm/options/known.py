@@ -136,6 +136,7 @@ DATASETS = {
         'flip_sequence': flag,
         'short_clips': one_of('error', 'skip'),
         'seed': integer,
+        'degradation': optional(section),
     },
     'MedicalClipTestDataset': {**_CLIPS, 'mask': optional(text)},
     'REDSDataset': _BASICSR_TRAIN,

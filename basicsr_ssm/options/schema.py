@@ -18,6 +18,7 @@ from basicsr.utils.registry import (
 )
 
 from basicsr_ssm.archs.arguments import ArgumentError
+from basicsr_ssm.data.degradations import Degradation
 from basicsr_ssm.options import known
 from basicsr_ssm.options.errors import OptionError, did_you_mean
 from basicsr_ssm.options.kinds import Kind, anything, number, numbers, of_signature, one_of, section
@@ -132,6 +133,17 @@ class _Check:
         open_ended = specific is None and registered is not None
         if specific is not None or open_ended:
             self.keys(where, dataset, {**known.LOADER, **(specific or {})}, wanted, open_ended)
+        if 'degradation' in (specific or {}) and isinstance(dataset.get('degradation'), dict):
+            self.degradation(where, dataset)
+
+    def degradation(self, where: str, dataset: dict) -> None:
+        """The data set's own check of how LQ is made from GT."""
+        if dataset.get('dataroot_lq') is not None:
+            self.problems.append(f'{where}.dataroot_lq: leave it out: degradation makes LQ from GT')
+        try:
+            Degradation(dataset['degradation'], self.opt.get('scale'))
+        except ValueError as error:
+            self.problems += [f'{where}.degradation.{problem}' for problem in str(error).split('; ')]
 
     def different_names(self) -> None:
         """Results, metrics and images of a validation or test set go by its name."""
