@@ -1,0 +1,174 @@
+"""What the kernels of the windowed cross scan share: where a point lies, samples, and functions of single numbers.
+
+The scan is bound by its exponentials: 16 a clock on a multiprocessor that does 128 multiply-adds. Hence A comes times
+log2(e), and one decay in a few is made of multiply-adds. FAST chooses PTX; without it, Triton's own functions, which
+also run in its interpreter.
+"""
+
+import triton
+import triton.language as tl
+
+LOG2E = tl.constexpr(1.4426950408889634)
+LN2 = tl.constexpr(0.6931471805599453)
+
+# 2^x of eight numbers ≤ 0, the last one made of multiply-adds to 2e-7 of its value: x is split into the nearest
+# integer, read from the lowest bits of x + 1.5 · 2^23, and a rest in −½ … ½. Below −126 it is 2^−126, the others 0.
+_EIGHT = tl.constexpr(
+    ''.join(f'ex2.approx.ftz.f32 ${i}, ${i + 8};\n' for i in range(7))
+    + """{
+    .reg .f32 x, r, f, p;
+    .reg .b32 e, q;
+    max.f32 x, $15, 0fC2FC0000;
+    add.rn.f32 r, x, 0f4B400000;
+    sub.rn.f32 f, r, 0f4B400000;
+    sub.rn.f32 f, x, f;
+    fma.rn.f32 p, f, 0f3AAD4299, 0f3C1E760D;
+    fma.rn.f32 p, p, f, 0f3D635D55;
+    fma.rn.f32 p, p, f, 0f3E75FCDB;
+    fma.rn.f32 p, p, f, 0f3F317213;
+    fma.rn.f32 p, p, f, 0f3F800000;
+    mov.b32 e, r;
+    mov.b32 q, p;
+    shl.b32 e, e, 23;
+    add.s32 q, q, e;
+    mov.b32 $7, q;
+}"""
+)
+_EIGHT_REGISTERS = tl.constexpr(','.join(['=r'] * 8 + ['r'] * 8))
+
+
+@triton.jit
+def exp2(x, FAST: tl.constexpr):
+    """2^x, below −126 as good as 0."""
+    if FAST:
+        return tl.inline_asm_elementwise('ex2.approx.ftz.f32 $0, $1;', '=r,r', [x], tl.float32, is_pure=True, pack=1)
+    else:
+        return tl.exp2(x)
+
+
+@triton.jit
+def decays(x, FAST: tl.constexpr, SHARED: tl.constexpr):
+    """2^x, x ≤ 0, of many numbers. SHARED: every eighth is made of multiply-adds."""
+    if FAST and SHARED:
+        return tl.inline_asm_elementwise(_EIGHT, _EIGHT_REGISTERS, [x], tl.float32, is_pure=True, pack=8)
+    else:
+        return exp2(x, FAST)
+
+
+@triton.jit
+def softplus(x, FAST: tl.constexpr):
+    """max(x, 0) + log1p(exp(−|x|)); log1p(e) = e times a polynomial, to 1e-7 of its value."""
+    e = exp2(tl.abs(x) * -LOG2E, FAST)
+    p = tl.fma(e, -0.0031760570127516985, 0.019542528316378593)
+    p = tl.fma(p, e, -0.05637361481785774)
+    p = tl.fma(p, e, 0.10543623566627502)
+    p = tl.fma(p, e, -0.1526966691017151)
+    p = tl.fma(p, e, 0.1966327428817749)
+    p = tl.fma(p, e, -0.24951615929603577)
+    p = tl.fma(p, e, 0.33329710364341736)
+    p = tl.fma(p, e, -0.49999892711639404)
+    p = tl.fma(p, e, 1.0)
+    return tl.fma(p, e, tl.maximum(x, 0.0))
+
+
+@triton.jit
+def sigmoid(x, FAST: tl.constexpr):
+    e = exp2(tl.abs(x) * -LOG2E, FAST)
+    return tl.where(x >= 0, 1.0, e) / (1.0 + e)
+
+
+@triton.jit
+def add_exactly(sum, rest, x):
+    """sum + rest + x with the digits that sum can't hold in rest (Knuth's two-sum)."""
+    total = sum + x
+    added = total - sum
+    return total, rest + ((sum - (total - added)) + (x - added))
+
+
+@triton.jit
+def split_point(positions, place, width, height, row_step, STEP: tl.constexpr, WIDE: tl.constexpr):
+    """The four corners around position number `place` in its image, and the point between them.
+
+    Returns the offsets of the corners (left and right of the upper row, then of the lower one), the fractions fx, fy,
+    and where the position is free to move, in x and in y.
+    """
+    x = tl.load(positions + 2 * place)
+    y = tl.load(positions + 2 * place + 1)
+    last_x = (width - 1).to(tl.float32)
+    last_y = (height - 1).to(tl.float32)
+    free_x = (x > 0) & (x < last_x)
+    free_y = (y > 0) & (y < last_y)
+    x = tl.minimum(tl.maximum(x, 0.0), last_x)
+    y = tl.minimum(tl.maximum(y, 0.0), last_y)
+    left = x.to(tl.int32)
+    upper = y.to(tl.int32)
+    fx = x - left.to(tl.float32)
+    fy = y - upper.to(tl.float32)
+    right = tl.minimum(left + 1, width - 1)
+    lower = tl.minimum(upper + 1, height - 1)
+    if WIDE:
+        upper = upper.to(tl.int64)
+        lower = lower.to(tl.int64)
+    left *= STEP
+    right *= STEP
+    upper *= row_step
+    lower *= row_step
+    return upper + left, upper + right, lower + left, lower + right, fx, fy, free_x, free_y
+
+
+@triton.jit
+def read(place, on):
+    """Numbers in float32; on: None for all."""
+    if on is None:
+        return tl.load(place).to(tl.float32)
+    else:
+        return tl.load(place, mask=on, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def read_corners(image, a, b, c, d, on):
+    return read(image + a, on), read(image + b, on), read(image + c, on), read(image + d, on)
+
+
+@triton.jit
+def mix(a, b, c, d, fx, fy, shift):
+    """The bilinear sample between four corners, + shift. No two compilers add in another order: all is `fma`."""
+    both = fx * fy
+    s = tl.fma(1.0 - fx - fy + both, a, shift)
+    s = tl.fma(fx - both, b, s)
+    s = tl.fma(fy - both, c, s)
+    return tl.fma(both, d, s)
+
+
+@triton.jit
+def blend(image, a, b, c, d, fx, fy, on, shift):
+    """The sample at a point, + shift."""
+    a, b, c, d = read_corners(image, a, b, c, d, on)
+    return mix(a, b, c, d, fx, fy, shift)
+
+
+@triton.jit
+def blend_with_slopes(image, a, b, c, d, fx, fy, on, shift):
+    """The sample as `blend` gives it, and its derivatives by x and y."""
+    a, b, c, d = read_corners(image, a, b, c, d, on)
+    across = b - a
+    twist = d - c - across
+    return mix(a, b, c, d, fx, fy, shift), tl.fma(fy, twist, across), tl.fma(fx, twist, c - a)
+
+
+@triton.jit
+def spread(image, a, b, c, d, fx, fy, value, on, scale, FIXED: tl.constexpr):
+    """Adds a sample's gradient to the four corners' ones. FIXED: as integers, times scale, so that no order matters."""
+    lower = fx * fy
+    _add(image + a, (1.0 - fx - fy + lower) * value, on, scale, FIXED)
+    _add(image + b, (fx - lower) * value, on, scale, FIXED)
+    _add(image + c, (fy - lower) * value, on, scale, FIXED)
+    _add(image + d, lower * value, on, scale, FIXED)
+
+
+@triton.jit
+def _add(place, value, on, scale, FIXED: tl.constexpr):
+    if FIXED:
+        tl.atomic_add(place, (value * scale).to(tl.int64), mask=on, sem='relaxed')
+    else:
+        tl.atomic_add(place, value, mask=on, sem='relaxed')
