@@ -278,10 +278,14 @@ def test_sizes_splits_and_low_resolution(trees, tmp_path):
 
 def test_small_videos_are_left_out_and_reported(trees, tmp_path, capsys, moving_frames, write_video):
     root = trees('cataract101')
-    write_video(root / 'videos/case_270.mp4', moving_frames(9, 14, 24))
-    assert make('cataract101', root, tmp_path / 'out', '--split', 'train=1') == 0
-    assert 'case_270.mp4: is 24x14 (width x height), too small for 24x16' in capsys.readouterr().out
-    assert len(manifest_of(tmp_path / 'out')['sources']) == 2
+    for case in (269, 270, 1001):  # whichever it is, no split is left without a clip
+        out = tmp_path / f'out{case}'
+        whole = (root / f'videos/case_{case}.mp4').read_bytes()
+        write_video(root / f'videos/case_{case}.mp4', moving_frames(9, 14, 24))
+        assert make('cataract101', root, out, '--split', 'train=0.5,test=0.5') == 0
+        assert f'case_{case}.mp4: is 24x14 (width x height), too small for 24x16' in capsys.readouterr().out
+        assert {clip['split'] for clip in manifest_of(out)['clips']} == {'train', 'test'}
+        (root / f'videos/case_{case}.mp4').write_bytes(whole)
 
 
 def test_missing_parts_stop_or_are_skipped(trees, tmp_path):

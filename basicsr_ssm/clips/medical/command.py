@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from basicsr_ssm.clips.medical.fitted_source import RULE, FittedSource
 from basicsr_ssm.clips.medical.found import Found, Plan, starts_in
 from basicsr_ssm.clips.prepare import FORMS, Recipe, prepare
 from basicsr_ssm.clips.recipe_arguments import add_footage_arguments, describe, footage_of
+from basicsr_ssm.clips.sources import open_source
 from basicsr_ssm.clips.splits import SPLITS, SplitRule, parse_shares
+from basicsr_ssm.clips.threads import for_all, thread_count
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import write_file
 
@@ -104,16 +107,40 @@ def _planned(args: argparse.Namespace, found: Found) -> MedicalRecipe:
     length = LENGTH if args.clip_length is None else args.clip_length
     degradations = tuple(args.degradation or ('bicubic',))
     cutting = Cutting(length, plan.stride, plan.max_clips, _scales(args, (4,)), None, degradations)
-    split, footage = draw_splits(found, args.split, args.seed or 0), footage_of(args)
+    split, footage = draw_splits(found, args.split, args.seed or 0, _unfit(found, args.workers)), footage_of(args)
     Recipe(cutting, split, args.format, footage=footage)  # checks the numbers, which come next
     starts = {name: starts_in(runs, length, plan) for name, runs in found.runs.items() if name in found.usable()}
     return MedicalRecipe(cutting, split, args.format, found.kind, plan.size, starts, footage=footage)
 
 
-def draw_splits(found: Found, shares: str | None, seed: int) -> SplitRule:
-    """The owners' test split, where there is one, and the rest by lot; as lists, so that damage changes nothing."""
-    fixed = {name: split for name, split in found.fixed.items() if name in found.usable()}
-    free = [name for name in found.usable() if name not in fixed]
+def _unfit(found: Found, workers: int | None) -> set[str]:
+    """Sources that cannot be opened or are too small; `prepare` reports them."""
+
+    def fits(path: Path) -> bool:
+        try:
+            FittedSource(open_source(path), found.plan.size)
+        except UserError:
+            return False
+        return True
+
+    sources = found.usable()
+    fit = for_all(fits, sources.values(), thread_count(workers))
+    return {name for name, good in zip(sources, fit, strict=True) if not good}
+
+
+def draw_splits(found: Found, shares: str | None, seed: int, unfit: Container[str] = ()) -> SplitRule:
+    """The owners' test split, where there is one, and the rest by lot; as lists, so that later damage moves nobody.
+
+    Args:
+        shares: as --split has them, None for the defaults.
+        unfit: sources that get no place.
+
+    Raises:
+        UserError: a share for the test where the owners chose it, or too few sources.
+    """
+    usable = [name for name in found.usable() if name not in unfit]
+    fixed = {name: found.fixed[name] for name in usable if name in found.fixed}
+    free = [name for name in usable if name not in fixed]
     default = SHARES_BESIDE_TEST if 'test' in fixed.values() else SHARES
     wanted = default if shares is None else parse_shares(shares)
     if 'test' in fixed.values() and wanted.get('test'):
