@@ -31,6 +31,8 @@ from basicsr_ssm.clips.verify.perceptual_hash import (
 from basicsr_ssm.clips.verify.report import as_html, as_text
 from basicsr_ssm.clips.verify.stored import open_stored
 from basicsr_ssm.clips.verify.verify import verify
+from basicsr_ssm.clips.vid4 import find_vid4
+from basicsr_ssm.clips.vimeo90k import VimeoNumbers, find_vimeo90k
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import sha256_of
 
@@ -107,6 +109,31 @@ def test_published_data_sets_pass(tmp_path, moving_frames):
     prepare_published(found, tmp_path / 'out', workers=2, progress=False)
     findings = check(tmp_path / 'out')
     assert not findings.found and findings.done['sources'] == '3 clips by their names'
+
+
+def test_clips_of_nested_names_and_sets_without_splits_pass(tmp_path, moving_frames):
+    def write(folder, names, seed):
+        folder.mkdir(parents=True)
+        for name, image in zip(names, moving_frames(len(names), 32, 48, seed), strict=True):
+            cv2.imwrite(str(folder / name), image)
+
+    root = tmp_path / 'vimeo_septuplet'
+    for seed, clip in enumerate(('00001/0001', '00001/0002')):
+        write(root / 'sequences' / clip, [f'im{i}.png' for i in range(1, 8)], seed)
+    (root / 'sep_trainlist.txt').write_text('00001/0001\n')
+    (root / 'sep_testlist.txt').write_text('00001/0002\n')
+    found = find_vimeo90k(root, expected=VimeoNumbers(train=1, test=1, size=(32, 48)))
+    prepare_published(found, tmp_path / 'vimeo', workers=2, progress=False)
+    assert not check(tmp_path / 'vimeo').found
+
+    for clip in ('calendar', 'walk'):
+        write(tmp_path / 'Vid4' / 'GT' / clip, ['00000000.png', '00000001.png'], len(clip))
+    found = find_vid4(tmp_path / 'Vid4', expected=dict.fromkeys(('calendar', 'walk'), (2, (32, 48))))
+    prepare_published(found, tmp_path / 'vid4', form='png', workers=2, progress=False)
+    findings = check(tmp_path / 'vid4')
+    assert not findings.found and findings.done['counts'] == '4 clips'
+    rewrite(tmp_path / 'vid4', 'BIx4/walk/00000001.png', lambda image: 255 - image)
+    assert failed(check(tmp_path / 'vid4')) == {'checksums', 'pairs'}
 
 
 def test_plain_folders_are_checked_as_far_as_possible(make, tmp_path):
