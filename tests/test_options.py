@@ -149,6 +149,8 @@ def test_good_options():
     assert problems_of(**{'train:extra_losses': [{'type': 'L1Loss', 'loss_weight': 0.1}], 'train:amp': 'bf16'}) == []
 
 
+DEGRADED = {'name': 'x', 'type': 'MedicalClipDataset', 'batch_size_per_gpu': 1, 'num_worker_per_gpu': 1}
+MASKED = {'name': 'x', 'type': 'MedicalClipTestDataset'}
 REDS = {'name': 'REDS', 'type': 'REDSRecurrentDataset', 'batch_size_per_gpu': 1, 'num_worker_per_gpu': 1}
 
 
@@ -189,6 +191,27 @@ REDS = {'name': 'REDS', 'type': 'REDSRecurrentDataset', 'batch_size_per_gpu': 1,
         ('val:val_frequency', 5, 'val.val_frequency: no such option; did you mean val_freq?'),
         ('path:pretrain_network_d', 'x', 'path.pretrain_network_d: no such option; did you mean pretrain_network_g?'),
         ('logger:print_freq', 0, 'logger.print_freq: expected a whole number above 0'),
+        ('val:metrics', {'p': {'type': 'calculate_masked_psnr', 'crop_border': 0, 'better': 'higher'}}, None),
+        ('val:metrics', {'p': {'type': 'calculate_masked_ssim', 'mask': 'x'}}, 'val.metrics.p.mask: no such option'),
+        ('datasets:val', {**MASKED, 'mask': 'masks'}, None),
+        ('datasets:val', {**MASKED, 'mask': 3}, 'datasets.val.mask: expected text'),
+        ('datasets:train', {**DEGRADED, 'degradation': {'noise': {'sigma': [0, 5]}, 'downsample': 'bicubic'}}, None),
+        (
+            'datasets:train',
+            {**DEGRADED, 'degradation': {'noise': {'sigma': [5, 0]}, 'downsample': 'bd'}},
+            'datasets.train.degradation.noise.sigma: expected a range',
+        ),
+        (
+            'datasets:train',
+            {**DEGRADED, 'degradation': {'downsample': 'bd'}},
+            'datasets.train.degradation.downsample: bd is not defined for scale 2',
+        ),
+        ('datasets:train', {**DEGRADED, 'degradation': 5}, 'datasets.train.degradation: expected a section'),
+        (
+            'datasets:train',
+            {**DEGRADED, 'degradation': {}, 'dataroot_lq': 'LQ'},
+            'datasets.train.dataroot_lq: leave it out',
+        ),
         ('use_static_graph', True, 'use_static_graph: remove it'),
         ('logger:checkpoint_save_start_iter', 1, 'logger.checkpoint_save_start_iter: remove it'),
         ('name', 'a/b', 'name: '),

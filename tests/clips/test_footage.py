@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import os
+import signal
 
 import cv2
 import numpy as np
@@ -13,7 +15,9 @@ from basicsr_ssm.clips.edited_source import open_footage
 from basicsr_ssm.clips.field_of_view import FieldOfView, bounds
 from basicsr_ssm.clips.footage import Footage, parse_region
 from basicsr_ssm.clips.interlace import is_combed
+from basicsr_ssm.clips.prepare import Recipe, prepare
 from basicsr_ssm.clips.sources import open_source
+from basicsr_ssm.clips.splits import SplitRule
 from basicsr_ssm.clips.watch import Watch
 from basicsr_ssm.clips.windows import Windows
 from basicsr_ssm.errors import UserError
@@ -322,3 +326,52 @@ def test_windows_in_two_scenes(starts):
     else:
         expected = {0: [1, 2, 3], 2: [9, 10, 11]}
     assert complete == expected and windows.over
+
+
+@pytest.mark.parametrize('form', ['png', 'lmdb'])
+def test_killed_and_resumed_with_everything_on(tmp_path, scene, write_folder, monkeypatch, form):
+    """SIGKILL before each rename in turn; the bytes at the end are those of an undisturbed run."""
+    monkeypatch.setattr(os, 'sync', lambda: None)
+    scenes = scene(20, 7, 56, 64), scene(21, 6, 56, 64)
+    frames, _ = circular([*scenes[0], scenes[0][-1], *scenes[1]], (26, 30), 22)
+    folder = write_folder(tmp_path / 'in' / 'a', frames)
+    (folder / 'frame12.png').write_bytes(b'')
+    footage = Footage(duplicates='drop', damaged='avoid', crop_borders=True, blank=((20, 30, 5, 5),))
+    recipe = Recipe(Cutting(3, 2, None, (4,)), SplitRule(shares={'train': 1}), form, footage=footage)
+    sources = {'a': folder}
+    whole = prepare(sources, tmp_path / 'whole', recipe)
+    assert [clip['first_frame'] for clip in whole['clips']] == [0, 2, 4, 8]
+    expected = tree(tmp_path / 'whole')
+    assert 'train/masks/a.png' in expected
+    step = 1
+    while killed_at(step, sources, tmp_path / str(step), recipe):
+        prepare(sources, tmp_path / str(step), recipe)
+        assert tree(tmp_path / str(step)) == expected, f'killed before rename {step}'
+        step += 1
+    assert step > 10
+
+
+def tree(folder):
+    """Every file below `folder` with its bytes."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob('*')) if p.is_file()}
+
+
+def killed_at(step, *args):
+    """Run prepare in a child that gets SIGKILL just before its step-th rename; whether it came that far."""
+    child = os.fork()
+    if child == 0:
+        count, replace = 0, os.replace
+
+        def counted(*paths):
+            nonlocal count
+            count += 1
+            if count == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            replace(*paths)
+
+        os.replace = counted
+        try:
+            prepare(*args, workers=1)
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL

@@ -125,3 +125,24 @@ def test_infinite_psnr_is_json(tmp_path):
     """Equal frames have an infinite PSNR; JSON has no infinity."""
     validation._merge_json(tmp_path / 'metrics.json', 'x', {'a': {'psnr': math.inf, 'ssim': 1.0}})
     assert json.loads((tmp_path / 'metrics.json').read_text()) == {'x': {'a': {'psnr': 'inf', 'ssim': 1.0}}}
+
+
+def test_metrics_inside_the_mask_of_the_test_set(tmp_path):
+    class Masked(TinyTestClips):
+        def __getitem__(self, index):
+            mask = torch.zeros(16, 16, dtype=torch.bool)
+            mask[2:9, 3:16] = True
+            return {**super().__getitem__(index), 'mask': mask}
+
+    metrics = {'inside': {'type': 'calculate_masked_psnr'}, 'whole': {'type': 'calculate_psnr', 'crop_border': 0}}
+    model = model_of('VideoSSMModel', tmp_path)
+    model.opt['val'].update(metrics=metrics, save_img=True)
+    model.validation(loader_of(Masked({'name': 'x', 'folders': ['a']})), 'x', None, True)
+    values = json.loads((tmp_path / 'metrics.json').read_text())['x']['a']
+    _, gt = made_up_clip(1000)
+    images = [cv2.imread(str(path)) for path in sorted((tmp_path / 'visualization/x/a').iterdir())]
+    pairs = [(a, tensor2img([b])) for a, b in zip(images, gt, strict=True)]
+    inside = [calculate_psnr(a[2:9, 3:16], b[2:9, 3:16], crop_border=0) for a, b in pairs]
+    assert values['inside'] == pytest.approx(np.mean(inside)) and values['whole'] != pytest.approx(values['inside'])
+    with pytest.raises(validation.UserError, match='clip a: calculate_masked_psnr needs a mask'):
+        model.validation(loader_of(TinyTestClips({'name': 'x', 'folders': ['a']})), 'x', None, False)

@@ -1,0 +1,87 @@
+"""Who was filmed stays behind: nothing of a source but its pixels comes into the output."""
+
+import argparse
+import struct
+import zlib
+
+import av
+import cv2
+import lmdb
+import numpy as np
+import pytest
+
+from basicsr_ssm.clips import prepare_command
+from basicsr_ssm.clips.clock import clock_of_video
+from basicsr_ssm.clips.output import plan_output
+
+SECRET = 'DOE^JANE'
+ALLOWED = {b'IHDR', b'IDAT', b'IEND'}
+
+
+def chunks(png):
+    """Kinds of a PNG file's chunks."""
+    position, kinds = 8, set()
+    while position < len(png):
+        (length,) = struct.unpack_from('>I', png, position)
+        kinds.add(png[position + 4 : position + 8])
+        position += length + 12
+    return kinds
+
+
+@pytest.fixture
+def sources(tmp_path, moving_frames, write_video, write_dicom):
+    """Videos, a cine and images that all carry a patient's name."""
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    for suffix in ('mp4', 'mkv', 'avi'):
+        with av.open(str(folder / f'film_{suffix}.{suffix}'), 'w') as container:
+            container.metadata.update(title=SECRET, comment=SECRET, artist=SECRET)
+            stream = container.add_stream('mpeg4', rate=25)
+            stream.height, stream.width, stream.pix_fmt = 48, 64, 'yuv420p'
+            stream.metadata['title'] = SECRET
+            for frame in moving_frames(4, seed=len(suffix) + ord(suffix[0])):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
+            container.mux(stream.encode())
+    pixels = np.stack(moving_frames(4, seed=9))
+    write_dicom(folder / 'cine.dcm', pixels, 'RGB', PatientName=SECRET, PatientID=SECRET, StudyDescription=SECRET)
+    (folder / 'images').mkdir()
+    for i, frame in enumerate(moving_frames(4, seed=10)):
+        png = cv2.imencode('.png', frame)[1].tobytes()
+        text = b'tEXt' + b'Author\0' + SECRET.encode()
+        chunk = struct.pack('>I', len(text) - 4) + text + struct.pack('>I', zlib.crc32(text))
+        (folder / 'images' / f'{i}.png').write_bytes(png[:33] + chunk + png[33:])
+    for path in folder.rglob('*.*'):
+        assert SECRET.encode() in path.read_bytes()  # or the test could not fail
+    return folder
+
+
+@pytest.mark.parametrize('form', ['png', 'lmdb'])
+def test_prepared_clips(tmp_path, sources, form):
+    parser = argparse.ArgumentParser()
+    prepare_command.add_arguments(parser)
+    words = ['custom', '--source', sources, '--output', tmp_path / 'out', '--clip-length', 4, '--split', 'train=1']
+    words += ['--format', form, '--masks']
+    assert prepare_command.run(parser.parse_args([str(word) for word in words])) == 0
+    frames = [path.read_bytes() for path in (tmp_path / 'out').rglob('*.png')]
+    if form == 'lmdb':
+        for root in (tmp_path / 'out').rglob('*.lmdb'):
+            with lmdb.open(str(root), readonly=True, lock=False) as environment, environment.begin() as transaction:
+                frames += [value for _, value in transaction.cursor()]
+    assert len(frames) == 5 * 4 * 2 + 5
+    assert all(chunks(frame) <= ALLOWED for frame in frames)
+    files = [path for path in (tmp_path / 'out').rglob('*') if path.is_file()]
+    assert files and not [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize('suffix', ['.mp4', '.mkv', ''])
+def test_restored_videos_and_frames(tmp_path, sources, moving_frames, suffix):
+    """As upscale writes them, sound and shape of the pixels taken over from the source."""
+    source = sources / 'film_mkv.mkv'
+    output = tmp_path / f'restored{suffix}'
+    with plan_output(output, source).open((48, 64), clock_of_video(source), source=source) as writer:
+        for frame in moving_frames(4):
+            writer.write(frame)
+    files = [output] if suffix else list(output.iterdir())
+    assert files and not [path for path in files if SECRET.encode() in path.read_bytes()]
+    if not suffix:
+        assert all(chunks(path.read_bytes()) <= ALLOWED for path in files)
