@@ -26,6 +26,8 @@ from basicsr_ssm.clips.medical.found import Plan, runs_of, starts_in
 from basicsr_ssm.clips.medical.hyperkvasir import HyperKvasirNumbers, find_hyperkvasir
 from basicsr_ssm.clips.medical.ldpolyp import LDPolypNumbers, find_ldpolyp
 from basicsr_ssm.clips.sources import open_source
+from basicsr_ssm.clips.verify.stored import open_stored
+from basicsr_ssm.clips.verify.verify import verify
 from basicsr_ssm.data import MedicalClipDataset, MedicalClipTestDataset
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.options.yaml_file import read_options
@@ -147,6 +149,24 @@ def test_a_complete_tree_has_no_faults(kind, trees):
     found = FIND[kind](trees(kind), expected=SMALL[kind])
     assert not found.faults and not found.extra
     assert found.plan.size == SIZE and found.kind == kind
+
+
+@pytest.mark.parametrize('kind', ['hyperkvasir', 'ldpolyp', 'cataract101'])
+def test_the_folder_may_be_named_from_outside_or_inside(kind, trees):
+    root = trees(kind)
+    found = FIND[kind](root, expected=SMALL[kind])
+    inner = {'hyperkvasir': 'labeled-videos', 'ldpolyp': 'LDPolypVideo', 'cataract101': 'cataract-101'}[kind]
+    if kind == 'hyperkvasir':
+        inside = root / inner
+        inside.rename(root.parent / 'renamed')
+        inside = root.parent / 'renamed'
+    else:
+        inside = root.parent / inner
+        root.rename(inside)
+    for place in (inside, inside.parent):
+        if kind != 'hyperkvasir' or place == inside:
+            other = FIND[kind](place, expected=SMALL[kind])
+            assert other.sources.keys() == found.sources.keys() and not other.faults and other.root == inside
 
 
 def test_published_numbers():
@@ -360,6 +380,12 @@ def test_recipe_file(trees, tmp_path):
     entry = content['sources']['case_269']
     assert entry['file'] == 'videos/case_269.mp4' and entry['starts'] == [0, 3, 6] and len(entry['sha256']) == 64
     assert ClipRecipe.read(tmp_path / 'out/recipe.yml').text() == text
+
+
+def test_what_was_made_verifies(trees, tmp_path):
+    make('hyperkvasir', trees('hyperkvasir'), tmp_path / 'out', '--format', 'png', '--scale', '2', '4')
+    clips, findings = verify(open_stored(tmp_path / 'out'), workers=1, progress=False)
+    assert not findings.failed and not findings.not_done and len(clips) == 12
 
 
 def test_a_second_run_only_restores_the_recipe(trees, tmp_path, monkeypatch):

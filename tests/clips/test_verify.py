@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from html.parser import HTMLParser
 
 import cv2
 import lmdb
@@ -375,6 +376,29 @@ def test_names_are_escaped(tmp_path, moving_frames):
     stored = open_stored(tmp_path / 'data')
     page = as_html(stored, *verify(stored, workers=1, progress=False))
     assert '<b>&clip' not in page and '&lt;b&gt;&amp;clip' in page
+
+
+def test_the_page_is_well_formed(make):
+    """Every element is closed, in order."""
+    root = make()
+    (root / 'train/GT/a_0000/00000001.png').write_bytes(b'')
+    stored = open_stored(root)
+    open_elements, wrong = [], []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            if tag not in ('meta', 'img', 'br'):
+                open_elements.append(tag)
+
+        def handle_startendtag(self, tag, attrs):
+            pass
+
+        def handle_endtag(self, tag):
+            if not open_elements or open_elements.pop() != tag:
+                wrong.append(tag)
+
+    Reader().feed(as_html(stored, *verify(stored, workers=1, progress=False)))
+    assert not wrong and not open_elements
 
 
 def test_contact_sheet(make):

@@ -10,7 +10,7 @@ from pathlib import Path
 from basicsr_ssm.clips.folder_source import natural_key
 from basicsr_ssm.clips.frame_source import safe_name
 from basicsr_ssm.clips.medical.command import add_medical_arguments, run_medical
-from basicsr_ssm.clips.medical.found import Found, Plan, compare, folder_below
+from basicsr_ssm.clips.medical.found import Found, Plan, compare, folder_with
 from basicsr_ssm.clips.published import name_some, names_in
 from basicsr_ssm.errors import UserError
 
@@ -34,7 +34,7 @@ def find_cataract101(root: Path, expected: Cataract101Numbers | None = None) -> 
         UserError: a list that cannot be read.
     """
     expected = expected or Cataract101Numbers()
-    top = folder_below(root, 'cataract-101', 'cat-101') if not (root / 'videos').is_dir() else root
+    top = folder_with(root, ('videos', 'videos.csv'), ('cataract-101', 'cat-101'))
     found = Found('cataract101', 'Cataract-101', top, replace(PLAN, size=expected.size))
     there = names_in(top / 'videos')
     cases = sorted((name for name in there if name.startswith('case_') and name.endswith('.mp4')), key=natural_key)

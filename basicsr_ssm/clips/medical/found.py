@@ -70,11 +70,11 @@ class Found:
             raise UserError(f'{self.root}: holds nothing of {self.name}: {why}')
 
 
-def folder_below(root: Path, *names: str) -> Path:
-    """`root` itself if it has one of these names, else the first of them below it, else where it should be."""
-    if root.resolve().name in names:
-        return root
-    return next((root / name for name in names if (root / name).is_dir()), root / names[0])
+def folder_with(root: Path, marks: Iterable[str], names: Iterable[str]) -> Path:
+    """`root` or the folder of one of these `names` in it, whichever holds one of `marks`; else where they should be."""
+    inner = [root / name for name in names]
+    marked = [folder for folder in (root, *inner) if any((folder / mark).exists() for mark in marks)]
+    return next(iter([*marked, *filter(Path.is_dir, inner)]), root)
 
 
 def runs_of(folder: Path) -> list[range]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from basicsr_ssm.clips.frame_source import safe_name
 from basicsr_ssm.clips.medical.command import add_medical_arguments, run_medical
-from basicsr_ssm.clips.medical.found import Found, Plan, compare, folder_below
+from basicsr_ssm.clips.medical.found import Found, Plan, compare, folder_with
 from basicsr_ssm.errors import UserError
 
 HELP = 'HyperKvasir: labeled-videos/…/*.avi with video-labels.csv'
@@ -32,7 +32,7 @@ def find_hyperkvasir(root: Path, expected: HyperKvasirNumbers | None = None) -> 
         UserError: a list that cannot be read.
     """
     expected = expected or HyperKvasirNumbers()
-    top = folder_below(root, 'labeled-videos')
+    top = folder_with(root, ('video-labels.csv', 'lower-gi-tract', 'upper-gi-tract'), ('labeled-videos',))
     found = Found('hyperkvasir', 'HyperKvasir', top, replace(PLAN, size=expected.size))
     for path in sorted(top.rglob('*.avi'), key=lambda path: path.stem):
         name = safe_name(path.stem)

@@ -10,7 +10,7 @@ from basicsr_ssm.clips.discover import find_sources
 from basicsr_ssm.clips.folder_source import image_files, natural_key
 from basicsr_ssm.clips.frame_source import safe_name
 from basicsr_ssm.clips.medical.command import add_medical_arguments, run_medical
-from basicsr_ssm.clips.medical.found import Found, Plan, runs_of
+from basicsr_ssm.clips.medical.found import Found, Plan, folder_with, runs_of
 from basicsr_ssm.clips.published import names_in
 
 HELP = 'LDPolypVideo: TrainValid and Test, each with Images/<video>/*.jpg'
@@ -37,6 +37,7 @@ def find_ldpolyp(root: Path, unlabelled: Path | None = None, expected: LDPolypNu
         expected: other numbers than the published ones.
     """
     expected = expected or LDPolypNumbers()
+    root = folder_with(root, PARTS, ('LDPolypVideo',))
     found = Found('ldpolyp', 'LDPolypVideo', root, replace(PLAN, size=expected.size))
     frames = 0
     for part, count in zip(PARTS, (expected.train, expected.test), strict=True):
