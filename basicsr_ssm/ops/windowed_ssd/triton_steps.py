@@ -1,12 +1,12 @@
-"""What the stages of the forward and the backward pass share, and the stages that both begin with.
+"""What the forward and the backward kernel share.
 
-Every stage is a launch of small programs, one for each chunk of tokens of each window: the recurrence is left to
-`pass_states` alone, and many programs wait for memory at a time. Between the stages lies scratch memory, of a window in
-float32: (LENGTH, D + 32) values u, B, C as the scan takes them; (LENGTH, 16) C before `pe`; (2, PADDED, TOKENS) steps
-and, within each chunk, running sums of step·A; (CHUNKS, PADDED, 16, 16) states.
+A window goes through three stages, with a barrier between them, in scratch memory that stays in the cache: everything
+that works on single tokens (`prepare`), the scan in chunks, and what works on single tokens again. The scan's tensors
+are (heads, tokens, 16): the heads are the batch of every matrix product, one warp each. A head's size and its number of
+states are both 16. Exponents of decays come times log2(e).
 
-In a chunk, the heads are the batch of every matrix product: tensors are (heads, tokens, 16). A head's size and its
-number of states are both 16. Exponents of decays come times log2(e).
+Scratch of a window, float32: (LENGTH, D + 32) values u, B, C as the scan takes them; (LENGTH, 16) C before `pe`;
+(2, PADDED, TOKENS) steps and, within each chunk, running sums of step·A.
 """
 
 import triton
@@ -115,107 +115,59 @@ def window_conv(at, t, inside, weight, ROW: tl.constexpr, WINDOW: tl.constexpr, 
 
 
 @triton.jit
-def tokens_of(chunk, CHUNK: tl.constexpr, LENGTH: tl.constexpr, HEADS: tl.constexpr, PADDED: tl.constexpr):
-    """Heads (heads, 1, 1), tokens (1, tokens, 1), numbers (1, 1, 16), which of them there are, and cells of a state."""
-    head, t = tl.arange(0, PADDED)[:, None, None], chunk * CHUNK + tl.arange(0, CHUNK)[None, :, None]
-    p = tl.arange(0, 16)[None, None, :]
-    inside = (t < LENGTH) & (head < HEADS) & (p < 16)
-    cell = ((chunk * PADDED + head) * 16 + tl.arange(0, 16)[None, :, None]) * 16 + p
-    return head, t, p, inside, cell
-
-
-@triton.jit
-def times_of(scratch, chunk, LENGTH: tl.constexpr, TOKENS: tl.constexpr, CHUNK: tl.constexpr, D: tl.constexpr,
-             PADDED: tl.constexpr):  # fmt: skip
-    """Steps and running sums (heads, tokens) of a chunk, and the last sums (heads,)."""
-    head = tl.arange(0, PADDED)
-    at = scratch + LENGTH * (D + 48) + head * TOKENS + chunk * CHUNK
-    token = tl.arange(0, CHUNK)[None, :]
-    step, total = tl.load(at[:, None] + token), tl.load(at[:, None] + PADDED * TOKENS + token)
-    return step, total, tl.load(at + PADDED * TOKENS + CHUNK - 1)
-
-
-@triton.jit
-def begin(
-    projected, readout, scratch, conv_weight, conv_bias, readout_weight, readout_bias, dt_bias, a_log,
-    projected_batch, readout_batch,
-    ROW: tl.constexpr, READOUT_ROW: tl.constexpr, SCRATCH: tl.constexpr, LENGTH: tl.constexpr, TOKENS: tl.constexpr,
-    CHUNK: tl.constexpr, HEADS: tl.constexpr, PADDED: tl.constexpr, CROSS: tl.constexpr, EXACT: tl.constexpr,
+def prepare(
+    projected, readout, scratch, conv_weight, conv_bias, readout_weight, readout_bias, pe, dt_bias, a_log,
+    ROW: tl.constexpr, READOUT_ROW: tl.constexpr, LENGTH: tl.constexpr, WINDOW: tl.constexpr, TOKENS: tl.constexpr,
+    CHUNK: tl.constexpr, HEADS: tl.constexpr, PADDED: tl.constexpr, CROSS: tl.constexpr,
 ):  # fmt: skip
-    """(windows, chunks): convolutions, SiLU, the steps, and what the chunk adds to the state."""
+    """Fills the scratch memory of a window: convolutions, SiLU, and the steps of the scan."""
     D: tl.constexpr = HEADS * 16
     CONVOLVED: tl.constexpr = D + (16 if CROSS else 32)
-    program, chunk = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    projected += program * projected_batch
-    scratch += program * SCRATCH
-    t, n = chunk * CHUNK + tl.arange(0, CHUNK)[:, None], tl.arange(0, 16)[None, :]
+    t, n = tl.arange(0, TOKENS)[:, None], tl.arange(0, 16)[None, :]
     inside = (t < LENGTH) & (n < 16)
     if CROSS:
-        readout += program * readout_batch
         y = short_conv(readout + t * READOUT_ROW + n, t, inside, READOUT_ROW, readout_weight + n * 3, readout_bias + n)
         tl.store(scratch + LENGTH * (D + 32) + t * 16 + n, y * sigmoid(y), mask=inside)
-    for block in tl.static_range(CONVOLVED // 16):
+    for block in range(CONVOLVED // 16):
         c = block * 16 + n
         x = short_conv(projected + D + t * ROW + c, t, inside, ROW, conv_weight + c * 3, conv_bias + c)
         tl.store(scratch + t * (D + 32) + c, x * sigmoid(x), mask=inside)
 
-    head, token = tl.arange(0, PADDED)[:, None], tl.arange(0, CHUNK)[None, :]
-    known = (head < HEADS) & (chunk * CHUNK + token < LENGTH)
-    raw = number(projected + D + CONVOLVED + (chunk * CHUNK + token) * ROW + head, known)
-    step = tl.where(known, softplus(raw + number(dt_bias + head, head < HEADS)), 0.0)
+    head, token = tl.arange(0, PADDED)[:, None], tl.arange(0, TOKENS)[None, :]
+    known = (head < HEADS) & (token < LENGTH)
+    raw = number(projected + D + CONVOLVED + token * ROW + head, known) + number(dt_bias + head, head < HEADS)
+    step = tl.where(known, softplus(raw), 0.0)
     power = step * (-LOG2E * tl.exp(number(a_log + head, head < HEADS)))
-    times = scratch + LENGTH * (D + 48) + head * TOKENS + chunk * CHUNK + token
+    times = scratch + LENGTH * (D + 48) + head * TOKENS + token
+    total = tl.cumsum(tl.reshape(power, (PADDED, TOKENS // CHUNK, CHUNK)), 2)
     tl.store(times, step)
-    tl.store(times + PADDED * TOKENS, tl.cumsum(power, 1))
+    tl.store(times + PADDED * TOKENS, tl.reshape(total, (PADDED, TOKENS)))
     tl.debug_barrier()
-
-    head, t, p, inside, cell = tokens_of(chunk, CHUNK, LENGTH, HEADS, PADDED)
-    step, total, last = times_of(scratch, chunk, LENGTH, TOKENS, CHUNK, D, PADDED)
-    u = tl.load(scratch + t * (D + 32) + head * 16 + p, mask=inside, other=0.0)
-    B = tl.load(scratch + t * (D + 32) + D + p + head * 0, mask=inside, other=0.0)
-    added = product(turned(B), u * (step * exp2(last[:, None] - total))[:, :, None], EXACT)
-    tl.store(scratch + LENGTH * (D + 48) + 2 * PADDED * TOKENS + cell, added)
-
-
-@triton.jit
-def pass_states(scratch, states, SCRATCH: tl.constexpr, LENGTH: tl.constexpr, TOKENS: tl.constexpr,
-                CHUNK: tl.constexpr, D: tl.constexpr, PADDED: tl.constexpr, REVERSE: tl.constexpr):  # fmt: skip
-    """(windows, heads): replaces what each chunk adds to the state by the state that comes to it."""
-    head, i = tl.program_id(1), tl.arange(0, 256)
-    scratch += tl.program_id(0).to(tl.int64) * SCRATCH
-    states = scratch + states + head * 256 + i
-    last = scratch + LENGTH * (D + 48) + (PADDED + head) * TOKENS + CHUNK - 1
-    CHUNKS: tl.constexpr = TOKENS // CHUNK
-    state = tl.zeros((256,), tl.float32)
-    added = tl.load(states + ((CHUNKS - 1) if REVERSE else 0) * PADDED * 256)
-    for step in tl.static_range(CHUNKS):
-        k = CHUNKS - 1 - step if REVERSE else step
-        now = added
-        if step + 1 < CHUNKS:  # while the store waits
-            added = tl.load(states + (k - 1 if REVERSE else k + 1) * PADDED * 256)
-        tl.store(states + k * PADDED * 256, state)
-        state = state * exp2(tl.load(last + k * CHUNK)) + now
-
-
-@triton.jit
-def over_heads(x):
-    """The sum over heads and numbers, for every token."""
-    return tl.sum(tl.sum(x, 2), 0)[None, :, None]
-
-
-@triton.jit
-def values(scratch, pe, chunk, head, t, p, inside, CHUNK: tl.constexpr, LENGTH: tl.constexpr, WINDOW: tl.constexpr,
-           D: tl.constexpr):  # fmt: skip
-    """u, B, C (heads, tokens, 16), with C through `pe` first if there is a WINDOW."""
-    if WINDOW > 0:
-        token, n = chunk * CHUNK + tl.arange(0, CHUNK)[:, None], tl.arange(0, 16)[None, :]
-        there = (token < LENGTH) & (n < 16)
-        C = window_conv(scratch + LENGTH * (D + 32) + token * 16 + n, token, there, pe + n * 9, 16, WINDOW, False)
-        tl.store(scratch + token * (D + 32) + D + 16 + n, C, mask=there)
+    if CROSS:
+        C = window_conv(scratch + LENGTH * (D + 32) + t * 16 + n, t, inside, pe + n * 9, 16, WINDOW, False)
+        tl.store(scratch + t * (D + 32) + D + 16 + n, C, mask=inside)
         tl.debug_barrier()
-    row = scratch + t * (D + 32) + p + head * 0
-    u = tl.load(row + head * 16, mask=inside, other=0.0)
-    return u, tl.load(row + D, mask=inside, other=0.0), tl.load(row + D + 16, mask=inside, other=0.0)
+
+
+@triton.jit
+def chunk(scratch, start, LENGTH: tl.constexpr, TOKENS: tl.constexpr, CHUNK: tl.constexpr, HEADS: tl.constexpr,
+          PADDED: tl.constexpr):  # fmt: skip
+    """u, B, C (heads, tokens, 16) of a chunk, the steps and running sums (heads, tokens), and their last."""
+    D: tl.constexpr = HEADS * 16
+    head, token = tl.arange(0, PADDED), start + tl.arange(0, CHUNK)
+    n = tl.arange(0, 16)[None, :]
+    at = scratch + token[:, None] * (D + 32) + n
+    inside = (token < LENGTH)[:, None] & (n < 16)
+    p = tl.arange(0, 16)[None, None, :]
+    inside3 = (token < LENGTH)[None, :, None] & (head < HEADS)[:, None, None] & (p < 16)
+    u = tl.load(scratch + token[None, :, None] * (D + 32) + head[:, None, None] * 16 + p, mask=inside3, other=0.0)
+    B = tl.broadcast_to(tl.load(at + D, mask=inside, other=0.0)[None, :, :], (PADDED, CHUNK, 16))
+    C = tl.broadcast_to(tl.load(at + D + 16, mask=inside, other=0.0)[None, :, :], (PADDED, CHUNK, 16))
+    times = scratch + LENGTH * (D + 48) + head * TOKENS
+    step = tl.load(times[:, None] + token[None, :])
+    total = tl.load(times[:, None] + PADDED * TOKENS + token[None, :])
+    last = tl.load(times + PADDED * TOKENS + start + CHUNK - 1)
+    return u, B, C, step, total, last
 
 
 @triton.jit
