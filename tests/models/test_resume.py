@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import tiny_training
 import torch
@@ -38,6 +40,24 @@ def test_resumed_equals_uninterrupted(case, run):
         run('parts', **changes)
     parts = run('parts', '--auto_resume', **changes)
     assert_same_run(whole, parts)
+
+
+def test_resumed_equals_uninterrupted_where_lq_is_made_on_the_fly(run, tmp_path):
+    for clip in ('a', 'b'):
+        (tmp_path / 'GT' / clip).mkdir(parents=True)
+        for i in range(5):
+            frame = np.random.default_rng(i).integers(0, 256, (40, 48, 3), dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / 'GT' / clip / f'{i}.png'), frame)
+    train = {
+        **{'name': 'clips', 'type': 'MedicalClipDataset', 'dataroot_gt': str(tmp_path / 'GT'), 'num_frame': 3},
+        **{'io_backend': {'type': 'disk'}, 'gt_size': 32, 'num_worker_per_gpu': 0, 'batch_size_per_gpu': 2},
+        'degradation': {name: {'prob': 0.8} for name in ('blur', 'noise', 'compression')},
+    }
+    changes = {'datasets:train': train}
+    whole = run('whole', **changes)
+    with interrupted_at(5):
+        run('parts', **changes)
+    assert_same_run(whole, run('parts', '--auto_resume', **changes))
 
 
 def test_resumes_from_the_path_in_the_option_file(run, tmp_path):
