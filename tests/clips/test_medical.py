@@ -151,22 +151,18 @@ def test_a_complete_tree_has_no_faults(kind, trees):
     assert found.plan.size == SIZE and found.kind == kind
 
 
-@pytest.mark.parametrize('kind', ['hyperkvasir', 'ldpolyp', 'cataract101'])
-def test_the_folder_may_be_named_from_outside_or_inside(kind, trees):
+@pytest.mark.parametrize(
+    ('kind', 'name'), [('hyperkvasir', 'labeled-videos'), ('ldpolyp', 'LDPolypVideo'), ('cataract101', 'cataract-101')]
+)
+def test_the_folder_or_the_one_above_may_be_given(kind, name, trees):
     root = trees(kind)
-    found = FIND[kind](root, expected=SMALL[kind])
-    inner = {'hyperkvasir': 'labeled-videos', 'ldpolyp': 'LDPolypVideo', 'cataract101': 'cataract-101'}[kind]
-    if kind == 'hyperkvasir':
-        inside = root / inner
-        inside.rename(root.parent / 'renamed')
-        inside = root.parent / 'renamed'
-    else:
-        inside = root.parent / inner
-        root.rename(inside)
+    sources = FIND[kind](root, expected=SMALL[kind]).sources.keys()
+    inside = root / name if kind == 'hyperkvasir' else root.rename(root.parent / name)
     for place in (inside, inside.parent):
-        if kind != 'hyperkvasir' or place == inside:
-            other = FIND[kind](place, expected=SMALL[kind])
-            assert other.sources.keys() == found.sources.keys() and not other.faults and other.root == inside
+        found = FIND[kind](place, expected=SMALL[kind])
+        assert found.sources.keys() == sources and not found.faults and found.root == inside
+    renamed = inside.rename(inside.with_name('other'))
+    assert FIND[kind](renamed, expected=SMALL[kind]).root == renamed
 
 
 def test_published_numbers():
