@@ -16,8 +16,7 @@ _MOST_POINTS = 16  # two gradients of each have to fit in a block of channels
 # Pixels whose C·B is in memory at once.
 _PIXELS_AT_ONCE = 1 << 16
 # Pixels side by side, one each warp, and rows of a program of the scan.
-_PIXELS, _ROWS = 4, 4
-_OPTIONS = dict(AHEAD=True)
+_PIXELS, _ROWS = 1, 8
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -113,8 +112,8 @@ def _forward(call: _Call):
         scan[grid](
             call.frame, call.positions, call.encoding, weights, call.A, call.D, y,
             first, end, *call.geometry,
-            BLOCK=call.block, PIXELS=_PIXELS, ROWS=rows, FAST=call.fast, SHARED=True, PAST=call.past,
-            **call.constants, num_warps=_PIXELS, **_OPTIONS,
+            BLOCK=call.block, PIXELS=_PIXELS, ROWS=rows, FAST=call.fast, PAST=call.past,
+            **call.constants, num_warps=_PIXELS,
         )  # fmt: skip
     return y
 

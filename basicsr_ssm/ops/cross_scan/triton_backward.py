@@ -15,7 +15,7 @@ from basicsr_ssm.ops.cross_scan.triton_steps import (
     add_exactly,
     blend,
     blend_with_slopes,
-    decays,
+    exp2,
     read,
     sigmoid,
     softplus,
@@ -30,7 +30,7 @@ def scan_gradient(
     first_row, end, image_rows, columns, height, width, frame_n, frame_row,
     POINTS: tl.constexpr, CHANNELS: tl.constexpr, STATES: tl.constexpr, N: tl.constexpr, STEP: tl.constexpr,
     WIDE: tl.constexpr, PIXELS: tl.constexpr, BLOCK: tl.constexpr, FAST: tl.constexpr,
-    SHARED: tl.constexpr, PAST: tl.constexpr, FIXED: tl.constexpr, MEASURE: tl.constexpr,
+    PAST: tl.constexpr, FIXED: tl.constexpr, MEASURE: tl.constexpr,
 ):  # fmt: skip
     """A warp's PIXELS pixels, one after the other, and a block of channels.
 
@@ -54,6 +54,7 @@ def scan_gradient(
     A_sum = tl.zeros([1, N, BLOCK], tl.float32)
     D_sum = tl.zeros([1, BLOCK], tl.float32)
     most = tl.zeros([1, BLOCK], tl.float32)
+    first_pixel = tl.cast(first_row, tl.int64) * columns
     for i in range(PIXELS):
         pixel = tl.program_id(0) * PIXELS + i
         live = pixel + tl.zeros([1, 1], tl.int32) < end
@@ -61,10 +62,10 @@ def scan_gradient(
         item = ((first_row + pixel // columns) // image_rows).to(tl.int64) * frame_n
         image = frame + item + c
         spot = dframe + item + c
-        place = positions + (first_row.to(tl.int64) * columns + pixel) * (POINTS * 2) + tl.zeros([1, 1], tl.int32)
+        place = positions + (first_pixel + pixel) * (POINTS * 2) + tl.zeros([1, 1], tl.int32)
         cb = weights + pixel.to(tl.int64) * (POINTS * N) + n
         part = (block.to(tl.int64) * end + pixel) * POINTS
-        g = dy + (first_row.to(tl.int64) * columns + pixel) * CHANNELS + c
+        g = dy + (first_pixel + pixel) * CHANNELS + c
         g = tl.load(g, mask=live & on, other=0.0).to(tl.float32)
 
         later = tl.zeros([1, BLOCK], tl.float32)
@@ -90,7 +91,7 @@ def scan_gradient(
             if k < POINTS - 1:
                 later, rest = add_exactly(later, rest, -step)
                 s = later + rest
-                decay = decays(rates * s[:, None, :], FAST, SHARED)
+                decay = exp2(rates * s[:, None, :], FAST)
                 dcb = tl.sum(decay * gv[:, None, :], 2)
                 tl.store(
                     dweights + (part + k) * N + n,

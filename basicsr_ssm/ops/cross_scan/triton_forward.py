@@ -8,7 +8,7 @@ after a point.
 import triton
 import triton.language as tl
 
-from basicsr_ssm.ops.cross_scan.triton_steps import LOG2E, blend, decays, mix, read, read_corners, softplus, split_point
+from basicsr_ssm.ops.cross_scan.triton_steps import LOG2E, blend, exp2, read, softplus, split_point
 
 
 @triton.jit
@@ -41,15 +41,15 @@ def point_weights(
 
 
 @triton.jit
-def _corners(
-    image, positions, place, width, height, frame_row, reads,
-    CHANNELS: tl.constexpr, STEP: tl.constexpr, WIDE: tl.constexpr,
+def _sample(
+    image, positions, place, encoding, c, k, width, height, frame_row, reads,
+    CHANNELS: tl.constexpr, STATES: tl.constexpr, STEP: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
-    """u and δ at the four corners of a point, and where it is between them."""
-    a, b, c, d, fx, fy, _, _ = split_point(positions, place, width, height, frame_row, STEP, WIDE)
-    u_a, u_b, u_c, u_d = read_corners(image, a, b, c, d, reads)
-    delta_a, delta_b, delta_c, delta_d = read_corners(image + CHANNELS, a, b, c, d, reads)
-    return u_a, u_b, u_c, u_d, delta_a, delta_b, delta_c, delta_d, fx, fy
+    """u and δ at point k."""
+    a, b, d, e, fx, fy, _, _ = split_point(positions, place + k, width, height, frame_row, STEP, WIDE)
+    shift = encoding + k * (2 * CHANNELS + STATES) + c
+    u = blend(image, a, b, d, e, fx, fy, reads, read(shift, reads))
+    return u, blend(image + CHANNELS, a, b, d, e, fx, fy, reads, read(shift + CHANNELS, reads))
 
 
 @triton.jit
@@ -58,7 +58,7 @@ def scan(
     first_row, end_row, image_rows, columns, height, width, frame_n, frame_row,
     POINTS: tl.constexpr, CHANNELS: tl.constexpr, STATES: tl.constexpr, N: tl.constexpr, STEP: tl.constexpr,
     WIDE: tl.constexpr, PIXELS: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr, FAST: tl.constexpr,
-    SHARED: tl.constexpr, PAST: tl.constexpr, AHEAD: tl.constexpr,
+    PAST: tl.constexpr,
 ):  # fmt: skip
     """y of a tile of PIXELS × ROWS pixels and a block of channels. PAST: idle lanes may read past the last channel."""
     column = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)[:, None]
@@ -86,38 +86,24 @@ def scan(
         cb = weights + (pixel + wide_column) * (POINTS * N) + n
         whole = weights + (pixel + column) * (POINTS * N)
 
-        # the corners of a point are read while the decays of the one after it are made
-        a, b, d, e, p, q, r, s, fx, fy = _corners(
-            image, positions, place + POINTS - 1, width, height, frame_row, reads, CHANNELS, STEP, WIDE
+        u, delta = _sample(
+            image, positions, place, encoding, c, POINTS - 1, width, height, frame_row, reads,
+            CHANNELS, STATES, STEP, WIDE,
         )  # fmt: skip
-        shift = encoding + (POINTS - 1) * (2 * CHANNELS + STATES) + c
-        u = mix(a, b, d, e, fx, fy, read(shift, reads))
-        later = softplus(mix(p, q, r, s, fx, fy, read(shift + CHANNELS, reads)), FAST)
+        later = softplus(delta, FAST)
         out = (tl.load(whole + (POINTS - 1) * N) * later + skip) * u
         if POINTS > 1:
-            next_weights = tl.load(cb + (POINTS - 2) * N)
-            if AHEAD:
-                a, b, d, e, p, q, r, s, fx, fy = _corners(
-                    image, positions, place + POINTS - 2, width, height, frame_row, reads, CHANNELS, STEP, WIDE
+            next_weights = tl.load(cb + (POINTS - 2) * N)  # read one point ahead, they come from far
+            for j in range(1, POINTS):
+                k = POINTS - 1 - j
+                w = next_weights
+                next_weights = tl.load(cb + (k + POINTS - 1) % POINTS * N)  # before the first point, any
+                u, delta = _sample(
+                    image, positions, place, encoding, c, k, width, height, frame_row, reads,
+                    CHANNELS, STATES, STEP, WIDE,
                 )  # fmt: skip
-        for j in range(1, POINTS):
-            k = POINTS - 1 - j
-            next_k = (k + POINTS - 1) % POINTS  # after the first point any will do
-            w = next_weights
-            next_weights = tl.load(cb + next_k * N)
-            if not AHEAD:
-                a, b, d, e, p, q, r, s, fx, fy = _corners(
-                    image, positions, place + k, width, height, frame_row, reads, CHANNELS, STEP, WIDE
-                )  # fmt: skip
-            shift = encoding + k * (2 * CHANNELS + STATES) + c
-            u = mix(a, b, d, e, fx, fy, read(shift, reads))
-            delta = mix(p, q, r, s, fx, fy, read(shift + CHANNELS, reads))
-            if AHEAD:
-                a, b, d, e, p, q, r, s, fx, fy = _corners(
-                    image, positions, place + next_k, width, height, frame_row, reads, CHANNELS, STEP, WIDE
-                )  # fmt: skip
-            decay = decays(rates * later[:, None, :], FAST, SHARED)
-            step = softplus(delta, FAST)
-            out += tl.sum(w * decay, 1) * (step * u)
-            later += step
+                decay = exp2(rates * later[:, None, :], FAST)
+                step = softplus(delta, FAST)
+                out += tl.sum(w * decay, 1) * (step * u)
+                later += step
         tl.store(y + (row.to(tl.int64) * columns + column) * CHANNELS + c, out, mask=live & on)

@@ -11,7 +11,6 @@ _TOGETHER = 8
 # Warps of the scan's gradient that a multiprocessor has at a time, and how often it shall be filled.
 _WARPS, _WAVES = 8, 2
 _PIXELS = 8, 64  # fewest and most of a program
-_OPTIONS = {}
 
 
 def gradients(call, dy):
@@ -71,8 +70,8 @@ def _gradients(call, dy, measure=False, scale=None):
         scan_gradient[grid](
             call.frame, call.positions, call.encoding, weights, call.A, call.D, dy,
             dframe, parts, dweights, sums, dA, dD, scale, largest[0], first, pixels, *call.geometry,
-            PIXELS=per_program, BLOCK=block, FAST=call.fast, SHARED=False, PAST=call.past,
-            FIXED=fixed, MEASURE=measure, **call.constants, num_warps=1, **_OPTIONS,
+            PIXELS=per_program, BLOCK=block, FAST=call.fast, PAST=call.past,
+            FIXED=fixed, MEASURE=measure, **call.constants, num_warps=1,
         )  # fmt: skip
         point_weights_gradient[(-(-pixels // _TOGETHER),)](
             call.frame, call.positions, call.encoding, call.C, dweights, parts,

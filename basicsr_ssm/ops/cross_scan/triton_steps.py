@@ -1,8 +1,7 @@
 """What the kernels of the windowed cross scan share: where a point lies, samples, and functions of single numbers.
 
-The scan is bound by its exponentials: 16 a clock on a multiprocessor that does 128 multiply-adds. Hence A comes times
-log2(e), and one decay in a few is made of multiply-adds. FAST chooses PTX; without it, Triton's own functions, which
-also run in its interpreter.
+Most of the time goes to exponentials: 16 a clock on a multiprocessor that does 128 multiply-adds. Hence A comes times
+log2(e). FAST chooses PTX; without it, Triton's own functions, which also run in its interpreter.
 """
 
 import triton
@@ -10,31 +9,6 @@ import triton.language as tl
 
 LOG2E = tl.constexpr(1.4426950408889634)
 LN2 = tl.constexpr(0.6931471805599453)
-
-# 2^x of eight numbers ≤ 0, the last one made of multiply-adds to 2e-7 of its value: x is split into the nearest
-# integer, read from the lowest bits of x + 1.5 · 2^23, and a rest in −½ … ½. Below −126 it is 2^−126, the others 0.
-_EIGHT = tl.constexpr(
-    ''.join(f'ex2.approx.ftz.f32 ${i}, ${i + 8};\n' for i in range(7))
-    + """{
-    .reg .f32 x, r, f, p;
-    .reg .b32 e, q;
-    max.f32 x, $15, 0fC2FC0000;
-    add.rn.f32 r, x, 0f4B400000;
-    sub.rn.f32 f, r, 0f4B400000;
-    sub.rn.f32 f, x, f;
-    fma.rn.f32 p, f, 0f3AAD4299, 0f3C1E760D;
-    fma.rn.f32 p, p, f, 0f3D635D55;
-    fma.rn.f32 p, p, f, 0f3E75FCDB;
-    fma.rn.f32 p, p, f, 0f3F317213;
-    fma.rn.f32 p, p, f, 0f3F800000;
-    mov.b32 e, r;
-    mov.b32 q, p;
-    shl.b32 e, e, 23;
-    add.s32 q, q, e;
-    mov.b32 $7, q;
-}"""
-)
-_EIGHT_REGISTERS = tl.constexpr(','.join(['=r'] * 8 + ['r'] * 8))
 
 
 @triton.jit
@@ -44,15 +18,6 @@ def exp2(x, FAST: tl.constexpr):
         return tl.inline_asm_elementwise('ex2.approx.ftz.f32 $0, $1;', '=r,r', [x], tl.float32, is_pure=True, pack=1)
     else:
         return tl.exp2(x)
-
-
-@triton.jit
-def decays(x, FAST: tl.constexpr, SHARED: tl.constexpr):
-    """2^x, x ≤ 0, of many numbers. SHARED: every eighth is made of multiply-adds."""
-    if FAST and SHARED:
-        return tl.inline_asm_elementwise(_EIGHT, _EIGHT_REGISTERS, [x], tl.float32, is_pure=True, pack=8)
-    else:
-        return exp2(x, FAST)
 
 
 @triton.jit
@@ -94,8 +59,8 @@ def split_point(positions, place, width, height, row_step, STEP: tl.constexpr, W
     """
     x = tl.load(positions + 2 * place)
     y = tl.load(positions + 2 * place + 1)
-    last_x = (width - 1).to(tl.float32)
-    last_y = (height - 1).to(tl.float32)
+    last_x = (width - 1) * 1.0  # a size of 1 is a Python number here
+    last_y = (height - 1) * 1.0
     free_x = (x > 0) & (x < last_x)
     free_y = (y > 0) & (y < last_y)
     x = tl.minimum(tl.maximum(x, 0.0), last_x)
