@@ -105,7 +105,11 @@ class DicomSource(FrameSource):
             # From a path it reads one frame at a time, but does not inflate.
             deflated = self._syntax() == pydicom.uid.DeflatedExplicitVRLittleEndian
             source = pydicom.dcmread(self.path) if deflated else self.path
-            for pixels in pydicom.pixels.iter_pixels(source, force=True, indices=indices):
+            if self._has_half_colours():
+                every = (pydicom.pixels.pixel_array(self.path, index=i, force=True) for i in range(self.frame_count))
+            else:
+                every = pydicom.pixels.iter_pixels(source, force=True, indices=indices)
+            for pixels in every:
                 yield pixels
                 count += 1
         except (GeneratorExit, UserError):
@@ -118,6 +122,13 @@ class DicomSource(FrameSource):
             raise DamagedSourceError(self.path, count, f'cannot be decoded ({reason})') from error
         if count < self.frame_count:
             raise DamagedSourceError(self.path, count, f'ends after {count} of {self.frame_count} frames')
+
+    def _has_half_colours(self) -> bool:
+        """4:2:2 that is not compressed: from its second frame on, pydicom 3.0 looks in the wrong places when it goes
+        from frame to frame, since it then takes the first one's RGB for what is stored."""
+        syntax = self._syntax()
+        stored = self._header.get('PhotometricInterpretation')
+        return stored == 'YBR_FULL_422' and syntax.is_transfer_syntax and not syntax.is_compressed
 
     def _to_rgb(self, pixels: np.ndarray) -> np.ndarray:
         header = self._header
