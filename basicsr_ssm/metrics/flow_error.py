@@ -60,12 +60,15 @@ def flow_pairs(flow_net: nn.Module, frames: Iterable[np.ndarray]) -> Iterator[tu
         yield flows['backward'][0][0], -flows['forward'][0][0]
 
 
-def clip_flow_error(flow_net: nn.Module, frames: Iterable[np.ndarray], clip: str = 'clip') -> FlowError:
+def clip_flow_error(
+    flow_net: nn.Module, frames: Iterable[np.ndarray], clip: str = 'clip', mask: np.ndarray | None = None
+) -> FlowError:
     """Ω of one clip.
 
     Args:
         flow_net, frames: see flow_pairs.
         clip: for error messages.
+        mask: bool (h, w): only vectors where it is true count.
 
     Raises:
         UserError: fewer than two frames.
@@ -73,11 +76,12 @@ def clip_flow_error(flow_net: nn.Module, frames: Iterable[np.ndarray], clip: str
     squares = lengths = motion = 0.0
     count = 0
     for forward, reversed_backward in flow_pairs(flow_net, frames):
-        difference = (forward - reversed_backward).double()
+        inside = torch.ones(forward.shape[1:], dtype=torch.bool) if mask is None else torch.from_numpy(mask)
+        forward, difference = (flow.double()[:, inside] for flow in (forward, forward - reversed_backward))
         squares += float((difference**2).sum())
         lengths += float(difference.norm(dim=0).sum())
-        motion += float(forward.double().norm(dim=0).sum())
-        count += difference[0].numel()
+        motion += float(forward.norm(dim=0).sum())
+        count += difference.shape[1]
     if not count:
         raise UserError(f'{clip}: flow needs at least two frames')
     return FlowError(math.sqrt(squares), lengths / count, motion / count)

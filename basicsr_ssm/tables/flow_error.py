@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from basicsr_ssm.clips.discover import find_sources
+from basicsr_ssm.clips.field_of_view import FieldOfView
 from basicsr_ssm.clips.sources import open_source
 from basicsr_ssm.data.clip_index import index_clips
 from basicsr_ssm.data.frame_store import LmdbFrames
@@ -37,6 +38,7 @@ def measure_clips(
     clips: Clips,
     most_clips: int | None = None,
     frames: int | None = None,
+    field_of_view: bool = False,
     done: Callable[[str, FlowError], None] = lambda clip, error: None,
 ) -> dict[str, FlowError]:
     """Clip → its error.
@@ -44,13 +46,23 @@ def measure_clips(
     Args:
         most_clips: only the first ones.
         frames: only the first ones of each clip.
+        field_of_view: leave out what is black all through a clip (see clips/field_of_view.py).
         done: told of each clip.
     """
     errors = {}
     for name, read in islice(clips.items(), most_clips):
-        errors[name] = clip_flow_error(flow_net, islice(read(), frames), name)
+        mask = _field_of_view(islice(read(), frames)) if field_of_view else None
+        errors[name] = clip_flow_error(flow_net, islice(read(), frames), name, mask)
         done(name, errors[name])
     return errors
+
+
+def _field_of_view(frames: Iterable[np.ndarray]) -> np.ndarray | None:
+    field = None
+    for frame in frames:
+        field = field or FieldOfView(frame.shape[:2])
+        field.add(frame)
+    return field and field.mask()
 
 
 def as_json(errors: dict[str, dict[str, FlowError]]) -> dict:

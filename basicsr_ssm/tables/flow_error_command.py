@@ -19,6 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--output', required=True, type=Path, metavar='DIR', help='for flow_error.json, .md and .png')
     parser.add_argument('--clips', type=_positive, metavar='N', help='only the first N clips of each data set')
     parser.add_argument('--frames', type=_at_least_two, metavar='N', help='only the first N frames of each clip')
+    field = 'count only what is inside the field of view of each clip: flow of the black around it is noise'
+    parser.add_argument('--field-of-view', action='store_true', help=field)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         def done(clip, error, name=name):
             print(f'{name}: {clip}: {error.pixel:.3f} px', file=sys.stderr)
 
-        errors[name] = flow_error.measure_clips(flow_net, clips, args.clips, args.frames, done)
+        errors[name] = flow_error.measure_clips(flow_net, clips, args.clips, args.frames, args.field_of_view, done)
         _, *pair = flow_error.typical_pair(flow_net, clips, errors[name], args.frames)
         rows.append((name, mean_flow_error(errors[name].values()), *pair))
     table = flow_error.markdown(errors)

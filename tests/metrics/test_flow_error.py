@@ -61,6 +61,22 @@ def test_as_spynet_says_it():
     assert error.pixel == pytest.approx(float(difference.norm(dim=1).mean()), rel=1e-4)
 
 
+def test_inside_a_mask():
+    class Torn(GreyFlow):
+        def forward(self, a, b):
+            flow = super().forward(a, b)
+            flow[..., 35:] += 7  # to the right and down, both ways: a difference of 14 each
+            return flow
+
+    mask = np.zeros((40, 70), bool)
+    mask[5:9, :35] = True
+    assert clip_flow_error(Torn(), grey(10, 12), mask=mask).pixel == pytest.approx(0, abs=1e-4)
+    mask[5:9, 35:] = True
+    error = clip_flow_error(Torn(), grey(10, 12), mask=mask)
+    assert error.pixel == pytest.approx(14 * math.sqrt(2) / 2, rel=1e-5)
+    assert error.omega == pytest.approx(14 * math.sqrt(2 * 4 * 35), rel=1e-5)
+
+
 def test_mean_over_clips_and_too_few_frames():
     assert mean_flow_error([FlowError(1, 2, 3), FlowError(3, 4, 7)]) == FlowError(2, 3, 5)
     assert math.isnan(FlowError(0, 0, 0).share)

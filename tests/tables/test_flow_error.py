@@ -9,7 +9,8 @@ from basicsr.archs.spynet_arch import SpyNet
 
 from basicsr_ssm import cli
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.tables.flow_error import clips_in, flow_colours
+from basicsr_ssm.metrics.flow_error import clip_flow_error
+from basicsr_ssm.tables.flow_error import clips_in, flow_colours, measure_clips
 from basicsr_ssm.tables.flow_error_command import named
 
 
@@ -68,6 +69,23 @@ def test_clips_of_an_lmdb_are_those_of_the_folder(tmp_path, folders):
     for name, read in clips_in(folders[0]).items():
         for a, b in zip(read(), clips_in(root)[name](), strict=True):
             assert np.array_equal(a, b)
+
+
+def test_only_the_field_of_view_counts(tmp_path, folders):
+    """Black bars that flicker a little, beside the pictures."""
+    torch.manual_seed(0)
+    net = SpyNet().eval()
+    rng = np.random.default_rng(0)
+    for file in sorted(folders[0].rglob('*.png')):
+        frame = np.pad(cv2.imread(str(file)), ((0, 0), (40, 40), (0, 0)))
+        cv2.imwrite(str(file), np.maximum(frame, rng.integers(0, 12, frame.shape, dtype=np.uint8)))
+    clips = clips_in(folders[0])
+    whole, inside = (measure_clips(net, clips, 1, field_of_view=on)['a'] for on in (False, True))
+    mask = np.zeros((48, 160), bool)
+    mask[:, 40:120] = True
+    expected = clip_flow_error(net, clips['a'](), mask=mask)
+    assert inside.omega == pytest.approx(expected.omega, rel=0.03)
+    assert whole.omega > 1.2 * expected.omega
 
 
 def test_colours():
