@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--val', nargs='+', metavar='NAME', help='instead of --split: the sources for validation')
     parser.add_argument('--test', nargs='+', metavar='NAME', help='instead of --split: the sources for testing')
     parser.add_argument('--seed', type=int, default=0, help='draws the sources for --split (%(default)s)')
+    parser.add_argument(
+        '--anonymous', action='store_true', help='number the sources; no file name in clips and manifest, only printed'
+    )
     add_recipe_arguments(parser)
     add_footage_arguments(parser)
 
@@ -39,9 +42,16 @@ def run(args: argparse.Namespace) -> int:
     if lists and args.split is not None:
         raise UserError('--split draws the sources, --val and --test name them: give one or the other')
     shares = {'shares': parse_shares(args.split)} if args.split is not None else {}
-    rule = SplitRule(lists=lists, seed=args.seed, **shares)
-    recipe = Recipe(cutting_of(args), rule, args.format, footage=footage_of(args))
     sources = find_sources(args.source, skip=None if args.strict else _report, leave_out=args.output)
+    if args.anonymous:
+        numbers = {name: f'source_{number:04d}' for number, name in enumerate(sources, 1)}
+        for name, number in numbers.items():
+            print(f'{number}: {sources[name]}')
+        SplitRule(lists=lists).check_names(list(sources))  # by the names that were given
+        lists = {split: tuple(numbers[name] for name in names) for split, names in lists.items()}
+        sources = {numbers[name]: path for name, path in sources.items()}
+    rule = SplitRule(lists=lists, seed=args.seed, **shares)
+    recipe = Recipe(cutting_of(args), rule, args.format, footage=footage_of(args), anonymous=args.anonymous)
     manifest = prepare(sources, args.output, recipe, workers=args.workers, strict=args.strict)
     print(describe(manifest, args.output, recipe))
     return 0

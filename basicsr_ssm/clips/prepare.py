@@ -46,12 +46,14 @@ class Recipe:
         split: which sources go where.
         form: 'lmdb' or 'png'.
         footage: how recordings are treated before they are cut.
+        anonymous: the manifest names no file or folder of a source.
     """
 
     cutting: Cutting
     split: SplitRule = field(default_factory=SplitRule)
     form: str = 'lmdb'
     footage: Footage = field(default_factory=Footage, kw_only=True)
+    anonymous: bool = field(default=False, kw_only=True)
 
     def __post_init__(self):
         cutting = self.cutting
@@ -89,6 +91,7 @@ class Recipe:
             'seed': split.seed,
             'degradations': list(cutting.degradations),
             'footage': self.footage.settings(),
+            'anonymous': self.anonymous,
         }
 
 
@@ -232,7 +235,7 @@ def _cut_all(
     described = {
         name: {
             'name': name,
-            'path': str(sources[name]),
+            'path': None if recipe.anonymous else str(sources[name]),
             'sha256': digests[name],
             'fps': str(opened[name].fps) if opened[name].fps else None,
             'size': list(opened[name].size),
@@ -241,10 +244,21 @@ def _cut_all(
         for name in sorted(results)
     }
     skips = [
-        {'name': name, 'path': str(sources[name]), 'sha256': digests[name], 'reason': skipped[name]}
+        {
+            'name': name,
+            'path': None if recipe.anonymous else str(sources[name]),
+            'sha256': digests[name],
+            'reason': _without_paths(skipped[name], sources) if recipe.anonymous else skipped[name],
+        }
         for name in sorted(skipped)
     ]
     return {'sources': described, 'skipped': skips}
+
+
+def _without_paths(reason: str, sources: dict[str, Path]) -> str:
+    for name, path in sorted(sources.items(), key=lambda item: -len(str(item[1]))):  # the longest first
+        reason = reason.replace(str(path), name)
+    return reason
 
 
 def _probe(sources, digests, recipe: Recipe, workers: int, skip) -> dict[str, FrameSource]:

@@ -1,6 +1,7 @@
 """Who was filmed stays behind: nothing of a source but its pixels comes into the output."""
 
 import argparse
+import json
 import struct
 import zlib
 
@@ -85,3 +86,28 @@ def test_restored_videos_and_frames(tmp_path, sources, moving_frames, suffix):
     assert files and not [path for path in files if SECRET.encode() in path.read_bytes()]
     if not suffix:
         assert all(chunks(path.read_bytes()) <= ALLOWED for path in files)
+
+
+def test_anonymous_sources(tmp_path, sources, capsys):
+    """Files and folders are called after the patient; one is no video, one a copy, one damaged."""
+    named = tmp_path / SECRET
+    sources.rename(named)
+    for name in ('film_mp4.mp4', 'film_mkv.mkv', 'film_avi.avi', 'cine.dcm', 'images'):
+        (named / name).rename(named / f'{SECRET}_{name}')
+    (named / f'{SECRET}.mp4').write_bytes(b'no video' * 99)
+    (named / f'{SECRET}_copy.avi').write_bytes((named / f'{SECRET}_film_avi.avi').read_bytes())
+    image = named / f'{SECRET}_images' / '3.png'
+    image.write_bytes(image.read_bytes()[:-9])
+    parser = argparse.ArgumentParser()
+    prepare_command.add_arguments(parser)
+    words = ['custom', '--source', named, '--output', tmp_path / 'out', '--clip-length', 4, '--format', 'png']
+    words += ['--test', 'DOE_JANE_cine', '--anonymous']
+    assert prepare_command.run(parser.parse_args([str(word) for word in words])) == 0
+    manifest = json.loads((tmp_path / 'out/manifest.json').read_text())
+    assert [source['split'] for source in manifest['sources']].count('test') == 1
+    assert len(manifest['sources']) == 4 and len(manifest['skipped']) == 3
+    out = capsys.readouterr().out
+    assert f'source_0001: {named}' in out  # but here it is told
+    for path in (tmp_path / 'out').rglob('*'):
+        assert 'DOE' not in path.name
+        assert not path.is_file() or b'DOE' not in path.read_bytes() or path.suffix == '.png'
