@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from basicsr_ssm.ops import depthwise_conv3d
+
 FFNS = ('tgfn', 'ffn', 'tgfn_no_dwconv', 'tgfn_no_split')
 
 
@@ -42,9 +44,7 @@ class _NormConv(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.norm(x)
-        if self.conv is not None:
-            x = self.conv(x.permute(0, 4, 1, 2, 3)).permute(0, 2, 3, 4, 1)
-        return x
+        return x if self.conv is None else depthwise_conv3d(x, self.conv.weight, self.conv.bias)
 
 
 class FFN(nn.Sequential):

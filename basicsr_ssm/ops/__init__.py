@@ -7,6 +7,7 @@ Nothing here knows BasicSR.
 from basicsr_ssm.ops.causal_conv1d import causal_conv1d
 from basicsr_ssm.ops.cross_scan import window_cross_scan
 from basicsr_ssm.ops.deform_conv import deform_conv2d
+from basicsr_ssm.ops.depthwise_conv3d import depthwise_conv3d
 from basicsr_ssm.ops.flow_warp import flow_warp
 from basicsr_ssm.ops.selective_scan import selective_scan
 from basicsr_ssm.ops.ssd import ssd
@@ -16,6 +17,7 @@ __all__ = [
     'causal_conv1d',
     'cross_window_ssd',
     'deform_conv2d',
+    'depthwise_conv3d',
     'flow_warp',
     'inner_window_ssd',
     'selective_scan',
