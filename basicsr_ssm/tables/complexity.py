@@ -72,7 +72,7 @@ def _counted(net: VSRM, function: Callable) -> MultiplyAdds:
         function()
     for hook in hooks:
         hook.remove()
-    counts = counter.get_flop_counts()['Global']
+    counts = counter.get_flop_counts().get('Global', {})  # a part may have none
     # batched products are the scans' own, which are counted by their recurrence instead
     products = sum(flops for operation, flops in counts.items() if operation != torch.ops.aten.bmm)
     return MultiplyAdds(products // 2, sum(scans))

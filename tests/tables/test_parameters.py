@@ -86,6 +86,13 @@ def test_multiply_adds_of_full_attention():
     assert difference == 4 * (tokens * 3 * 12 * 12 + 2 * tokens * tokens * 12 - tokens * 27 * 12)
 
 
+def test_without_alignment_its_part_is_zero():
+    small = dict(embed_dim=12, depths=(0,), d_state=4)
+    step, without = (recurrent_step(VSRM(**small, alignment=alignment)) for alignment in ('dca', 'none'))
+    assert without.products < step.products
+    assert step.scans - without.scans == 8 * 4 * 64 * 64 * 9 * 12 * 4
+
+
 def test_the_command(tmp_path, capsys):
     out = tmp_path / 'table.md'
     assert main(['tables', 'parameters', '--no-multiply-adds', '--output', str(out)]) == 0
