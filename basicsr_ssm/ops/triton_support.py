@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import lru_cache
+from importlib import metadata
 
 import torch
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+OLDEST = (3, 6)  # what the kernels were compiled with
 
 
 def why_not(*args) -> str | None:
@@ -15,10 +18,8 @@ def why_not(*args) -> str | None:
     Tensors on the CPU are never served, not even where Triton's interpreter could: that is for tests, which call a
     backend's functions themselves.
     """
-    if importlib.util.find_spec('triton') is None:
-        return 'the package triton is not installed'
-    if torch.version.hip is not None:
-        return 'made for NVIDIA GPUs'
+    if (reason := why_not_at_all()) is not None:
+        return reason
     if not torch.cuda.is_available():
         return 'no CUDA device'
     for v in args:
@@ -28,3 +29,21 @@ def why_not(*args) -> str | None:
             if v.dtype not in DTYPES:
                 return f'{v.dtype}: float32, bfloat16 and float16 only'
     return None
+
+
+def why_not_at_all() -> str | None:
+    """The reason why Triton serves no call on any device, its interpreter included."""
+    if _version() is None:
+        return 'the package triton is not installed'
+    if _version() < OLDEST:
+        return f'Triton {".".join(map(str, OLDEST))} or later needed, {".".join(map(str, _version()))} is installed'
+    if torch.version.hip is not None:
+        return 'made for NVIDIA GPUs'
+    return None
+
+
+@lru_cache
+def _version() -> tuple[int, ...] | None:
+    if importlib.util.find_spec('triton') is None:
+        return None
+    return tuple(int(part) for part in metadata.version('triton').split('.')[:2])

@@ -15,7 +15,7 @@ import torch
 from basicsr_ssm.ops import selective_scan
 from basicsr_ssm.ops.dispatch import BackendError
 
-pytest.importorskip('triton')
+pytest.importorskip('triton', minversion='3.6')
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 interpreted = pytest.mark.skipif(not INTERPRETED, reason='for the interpreter; run by test_in_the_interpreter')
 TRITON = importlib.import_module('basicsr_ssm.ops.selective_scan.triton')

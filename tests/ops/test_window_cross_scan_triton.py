@@ -59,7 +59,7 @@ def near(ours, theirs, tolerance, name):
 
 
 def test_in_the_interpreter():
-    pytest.importorskip('triton')
+    pytest.importorskip('triton', minversion='3.6')
     if INTERPRETED:
         pytest.skip('this is that process')
     environment = {**os.environ, 'TRITON_INTERPRET': '1', 'CUDA_VISIBLE_DEVICES': ''}

@@ -17,7 +17,7 @@ from windowed_ssd_inputs import ACTIVATIONS, FORMS, inputs, results
 
 from basicsr_ssm.archs import MedVSR
 
-pytest.importorskip('triton')
+pytest.importorskip('triton', minversion='3.6')
 interpreted = pytest.mark.skipif(
     os.environ.get('TRITON_INTERPRET') != '1', reason='for the interpreter; run by test_in_the_interpreter'
 )

@@ -5,11 +5,12 @@ Beside the inputs and results, only C·B of the points (pixels · k · s) is in 
 
 from __future__ import annotations
 
-import importlib.util
 import os
 
 import torch
 from torch.autograd.function import once_differentiable
+
+from basicsr_ssm.ops import triton_support
 
 _MOST_STATES = 32
 _MOST_POINTS = 16  # two gradients of each have to fit in a block of channels
@@ -17,12 +18,11 @@ _MOST_POINTS = 16  # two gradients of each have to fit in a block of channels
 _PIXELS_AT_ONCE = 1 << 16
 # Pixels side by side, one each warp, and rows of a program of the scan.
 _PIXELS, _ROWS = 1, 8
-_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def why_not(*args) -> str | None:
-    if importlib.util.find_spec('triton') is None:
-        return 'the package triton is not installed'
+    if (reason := triton_support.why_not_at_all()) is not None:
+        return reason
     interpreted = os.environ.get('TRITON_INTERPRET') == '1'
     if not args:
         return None if interpreted or torch.cuda.is_available() else 'no CUDA device'
@@ -32,9 +32,7 @@ def why_not(*args) -> str | None:
         return f'tensors on {frame.device}, CUDA needed'
     if len(devices) > 1:
         return f'tensors on several devices: {", ".join(sorted(map(str, devices)))}'
-    if torch.version.hip is not None:
-        return 'made for NVIDIA GPUs'
-    wrong = next((v.dtype for v in args if v.dtype not in _DTYPES), None)
+    wrong = next((v.dtype for v in args if v.dtype not in triton_support.DTYPES), None)
     if wrong is not None:
         return f'{str(wrong).removeprefix("torch.")}: float32, bfloat16 and float16 only'
     if A.shape[-1] > _MOST_STATES:

@@ -8,18 +8,16 @@ Nothing of size (tokens, channels, states) is ever in memory, and no sum depends
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import metadata
 
 import torch
 from torch.autograd.function import once_differentiable
 
-_OLDEST = (3, 6)
+from basicsr_ssm.ops import triton_support
+
 _MOST_STATES = 32
-_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _CHUNKS = (4, 8, 12, 16, 32, 64, 96, 128, 192, 256, 320, 384, 448, 512, 768, 1024)  # few: each is compiled anew
 _GROUP, _FEW = 8, 2  # tokens whose states the backward pass computes at a time, and holds at a time
 _BACKWARD_BLOCK = 32
@@ -27,27 +25,17 @@ _TILE = 256  # chunks whose states are passed on at a time
 
 
 def why_not(*args) -> str | None:
-    if _version() < _OLDEST:
-        return f'Triton {".".join(map(str, _OLDEST))} or later is not installed'
-    if torch.version.hip is not None:
-        return 'written for NVIDIA GPUs'
+    if (reason := triton_support.why_not_at_all()) is not None:
+        return reason
     interpreted = os.environ.get('TRITON_INTERPRET') == '1'
     if not args:
         return None if interpreted or torch.cuda.is_available() else 'no CUDA device'
     tensors, n = [v for v in args if isinstance(v, torch.Tensor)], args[2].shape[-1]
     if not interpreted and not all(v.is_cuda for v in tensors):
         return f'tensors on {tensors[0].device.type}; it needs CUDA'
-    if any(v.dtype not in _DTYPES for v in tensors):
+    if any(v.dtype not in triton_support.DTYPES for v in tensors):
         return 'float32, bfloat16 and float16 only'
     return f'{n} states; at most {_MOST_STATES}' if n > _MOST_STATES else None
-
-
-@lru_cache
-def _version() -> tuple[int, int]:
-    if importlib.util.find_spec('triton') is None:
-        return 0, 0
-    major, minor = metadata.version('triton').split('.')[:2]
-    return int(major), int(minor)
 
 
 def triton(u, delta, A, B, C, D, z, delta_bias, delta_softplus, direction):
