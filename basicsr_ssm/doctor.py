@@ -113,6 +113,7 @@ def _report_operators() -> Iterator[str]:
     from basicsr_ssm.ops.dispatch import BackendError, operators
 
     print('\noperators')
+    width = max(len(operator.name) for operator in operators())
     for operator in operators():
         try:
             serving = operator.choose(None).name
@@ -124,7 +125,7 @@ def _report_operators() -> Iterator[str]:
             reason = backend.why_not()
             if reason is not None:
                 notes.append(f'{backend.name}: {reason}')
-        print(f'  {operator.name:14} {serving}' + ''.join(f'\n{"":17}not {note}' for note in notes))
+        print(f'  {operator.name:{width}} {serving}' + ''.join(f'\n{"":{width + 3}}not {note}' for note in notes))
 
 
 def _report_training_step() -> Iterator[str]:

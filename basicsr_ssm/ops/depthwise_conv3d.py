@@ -52,7 +52,8 @@ def _conv2d(x, weight, bias):
 
 def _why_not_conv2d(x=None, *args, **kwargs) -> str | None:
     # PyTorch's 3D convolution starts a kernel for every channel on a GPU; on a CPU it is the faster one
-    return None if x is None or x.is_cuda else 'slower than 3D convolution on a CPU'
+    on_gpu = torch.cuda.is_available() if x is None else x.is_cuda
+    return None if on_gpu else 'slower than 3D convolution on a CPU'
 
 
 _OPERATOR = Operator('depthwise_conv3d', Backend('conv2d', _conv2d, _why_not_conv2d), Backend('reference', _reference))
