@@ -46,7 +46,7 @@ class VSRM(nn.Module):
         spynet_path: pretrained flow network: a SpyNet file of BasicSR or a checkpoint that has one inside; None starts
             with zero flow.
         mixer: 'mamba', or in its place (Tab. 3) 'dwconv3d', 'window_attention', 'full_attention'; 'conv3d' is the dense
-            convolution, which has the number of parameters of the paper's "3D DW-Conv".
+            convolution, which comes nearer to the parameters of the paper's "3D DW-Conv" than the depthwise one.
         alignment: 'dca', 'implicit' (IA), 'guided_deform' (FGDA) or 'none' (Tab. 4). With 'none' the flow network
             stays, frozen and unused, as in the paper's count.
         t2s: 'forward', 'both' (directions) or 'none' (Tab. 5); 'both' is for the mixer 'mamba'.
