@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from functools import lru_cache
 from importlib import metadata
@@ -31,6 +32,7 @@ def why_not(*args) -> str | None:
     return None
 
 
+@torch.compiler.assume_constant_result
 def why_not_at_all() -> str | None:
     """The reason why Triton serves no call on any device, its interpreter included."""
     if _version() is None:
@@ -40,6 +42,11 @@ def why_not_at_all() -> str | None:
     if torch.version.hip is not None:
         return 'made for NVIDIA GPUs'
     return None
+
+
+def on_device_of(v: torch.Tensor):
+    """A context in which kernels start on the device of v."""
+    return torch.cuda.device(v.device) if v.is_cuda else contextlib.nullcontext()
 
 
 @lru_cache

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from basicsr_ssm.ops.dispatch import Backend, Operator
-from basicsr_ssm.ops.selective_scan.reference import reference
-from basicsr_ssm.ops.selective_scan.triton import triton, why_not
+from basicsr_ssm.ops.selective_scan import reference, triton
 
 _DIRECTIONS = ('forward', 'reverse', 'both')
 
@@ -72,7 +71,23 @@ def selective_scan(
     ):
         if tensor is not None and tensor.shape != shape:
             raise ValueError(f'selective_scan: {name} {shape} expected for {direction!r}, got {(*tensor.shape,)}')
+    if direction != 'both':
+        A, D = A[None], None if D is None else D[None]
     return _OPERATOR(backend, u, delta, A, B, C, D, z, delta_bias, delta_softplus, direction)
 
 
-_OPERATOR = Operator('selective_scan', Backend('triton', triton, why_not), Backend('reference', reference))
+def _triton(*args):
+    from basicsr_ssm.ops.selective_scan.torch_op import scan
+
+    return scan(*args, 'triton')
+
+
+def _reference(*args):
+    if not torch.compiler.is_compiling():
+        return reference.scan(*args)
+    from basicsr_ssm.ops.selective_scan.torch_op import scan
+
+    return scan(*args, 'reference')
+
+
+_OPERATOR = Operator('selective_scan', Backend('triton', _triton, triton.why_not), Backend('reference', _reference))

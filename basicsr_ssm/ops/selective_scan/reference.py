@@ -29,14 +29,9 @@ _BLOCK_ONE_THREAD, _BLOCK_THREADS, _BLOCK_ELSEWHERE = 2**17, 2**19, 2**25
 _WIDE_STEP = 2**14
 
 
-def reference(u, delta, A, B, C, D, z, delta_bias, delta_softplus, direction):
-    dtype = torch.promote_types(u.dtype, torch.float32)
-    tokens = [None if v is None else v.to(dtype).transpose(0, 1) for v in (u, delta, B, C, z)]
-    A, D, bias = (None if v is None else v.to(dtype) for v in (A, D, delta_bias))
-    if direction != 'both':
-        A, D = A[None], None if D is None else D[None]
-    reverses = {'forward': (False,), 'reverse': (True,), 'both': (False, True)}[direction]
-    tensors = (*tokens, A.mT.contiguous(), D, bias)
+def scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, direction):
+    """A and D with the directions first, (1, d, n) or (2, d, n); else as `selective_scan`."""
+    tensors, reverses = _inside(u, delta, A, B, C, D, z, delta_bias, direction)
     with torch.autocast(u.device.type, enabled=False):
         if torch.is_grad_enabled() and any(v is not None and v.requires_grad for v in tensors):
             y = _SelectiveScan.apply(*tensors, delta_softplus, reverses)
@@ -44,6 +39,32 @@ def reference(u, delta, A, B, C, D, z, delta_bias, delta_softplus, direction):
             plan = _Plan(tensors[0], tensors[5], buffers=2)
             y = _forward(plan, *tensors, delta_softplus, reverses)
     return y.transpose(0, 1).to(u.dtype)
+
+
+def _inside(u, delta, A, B, C, D, z, bias, direction):
+    """u, delta, B, C, z, A, D and the bias as they are inside, and which scans run in reverse."""
+    dtype = torch.promote_types(u.dtype, torch.float32)
+    tokens = [None if v is None else v.to(dtype).transpose(0, 1) for v in (u, delta, B, C, z)]
+    D, bias = (None if v is None else v.to(dtype) for v in (D, bias))
+    reverses = {'forward': (False,), 'reverse': (True,), 'both': (False, True)}[direction]
+    return (*tokens, A.to(dtype).mT.contiguous(), D, bias), reverses
+
+
+def gradients(dy, u, delta, A, B, C, D, z, delta_bias, delta_softplus, direction):
+    """Gradients of the eight tensors, without autograd, which does not reach into operators."""
+    tensors, reverses = _inside(u, delta, A, B, C, D, z, delta_bias, direction)
+    kept = _Kept()
+    _SelectiveScan.forward(kept, *tensors, delta_softplus, reverses)
+    *tokens, dA, dD, dbias = _SelectiveScan.backward(kept, dy.to(tensors[0].dtype).transpose(0, 1))[:8]
+    du, ddelta, dB, dC, dz = (None if v is None else v.transpose(0, 1) for v in tokens)
+    return du, ddelta, dA.mT, dB, dC, dD, dz, dbias
+
+
+class _Kept:
+    """What autograd hands from the forward to the backward pass."""
+
+    def save_for_backward(self, *tensors):
+        self.saved_tensors = tensors
 
 
 class _SelectiveScan(torch.autograd.Function):

@@ -7,18 +7,16 @@ Nothing of size (tokens, channels, states) is ever in memory, and no sum depends
 
 from __future__ import annotations
 
-import contextlib
 import os
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from torch.autograd.function import once_differentiable
 
 from basicsr_ssm.ops import triton_support
 
 _MOST_STATES = 32
-_CHUNKS = (4, 8, 12, 16, 32, 64, 96, 128, 192, 256, 320, 384, 448, 512, 768, 1024)  # few: each is compiled anew
+_LONGEST_CHUNK = 1024
 _GROUP, _FEW = 8, 2  # tokens whose states the backward pass computes at a time, and holds at a time
 _BACKWARD_BLOCK = 32
 _TILE = 256  # chunks whose states are passed on at a time
@@ -38,33 +36,6 @@ def why_not(*args) -> str | None:
     return f'{n} states; at most {_MOST_STATES}' if n > _MOST_STATES else None
 
 
-def triton(u, delta, A, B, C, D, z, delta_bias, delta_softplus, direction):
-    if direction != 'both':
-        A, D = A[None], None if D is None else D[None]
-    tensors = (u, delta, A, B, C, D, z, delta_bias)
-    with torch.cuda.device(u.device) if u.is_cuda else contextlib.nullcontext():
-        if torch.is_grad_enabled() and any(v is not None and v.requires_grad for v in tensors):
-            return _SelectiveScan.apply(*tensors, delta_softplus, direction)
-        return _forward(_Call(*tensors, delta_softplus, direction))[0]
-
-
-class _SelectiveScan(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, u, delta, A, B, C, D, z, bias, softplus, direction):
-        ctx.options = softplus, direction
-        y, states, ungated = _forward(_Call(u, delta, A, B, C, D, z, bias, softplus, direction), keep=True)
-        ctx.save_for_backward(u, delta, A, B, C, D, z, bias, states, ungated)
-        return y
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, dy):
-        *tensors, states, ungated = ctx.saved_tensors
-        with torch.cuda.device(dy.device) if dy.is_cuda else contextlib.nullcontext():
-            grads = _backward(_Call(*tensors, *ctx.options), dy, states, ungated)
-        return *(None if g is None else g.to(v.dtype) for g, v in zip(grads, tensors, strict=True)), None, None
-
-
 @dataclass(frozen=True)
 class _Sizes:
     """How a call is cut: channels and tokens of a program, tokens of a turn of its loop."""
@@ -78,9 +49,9 @@ class _Sizes:
 def _sizes(u, n) -> _Sizes:
     batch, length, channels = u.shape
     block = 64 if n <= 16 else 32
-    # one wave of the 12 programs that fit a multiprocessor, or the chunk that comes nearest to it
-    wanted = min(length, batch * length * -(-channels // block) / (12 * _multiprocessors(u.device)))
-    chunk = next((v for v in _CHUNKS if v >= wanted and (v >= length or v >= 16)), _CHUNKS[-1])
+    # one wave of the 12 programs that fit a multiprocessor, or what comes nearest to it
+    wanted = min(length, _parts(batch * length * _parts(channels, block), 12 * _multiprocessors(u.device)))
+    chunk = _up(length, 4) if length <= 16 else min(_up(wanted, 16), _LONGEST_CHUNK)
     return _Sizes(block, chunk, fetch=8 if chunk > 16 else 0)
 
 
@@ -89,11 +60,16 @@ def _multiprocessors(device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == 'cuda' else 1
 
 
-def _up(value, step) -> int:
-    return int(-(-value // step)) * step
+def _parts(size, part):
+    """So many parts hold the size; -(-size // part) says nothing to a compiler that traces unknown sizes."""
+    return (size + part - 1) // part
 
 
-class _Call:
+def _up(size, part):
+    return _parts(size, part) * part
+
+
+class Call:
     """The tensors as the kernels want them, and what the kernels are told."""
 
     def __init__(self, u, delta, A, B, C, D, z, bias, softplus, direction):
@@ -105,8 +81,9 @@ class _Call:
         self.n = A.shape[-1]
         self.padded = max(16, 1 << (self.n - 1).bit_length())
         self.sizes = _sizes(u, self.n)
-        self.chunks = -(-self.length // self.sizes.chunk)
+        self.chunks = _parts(self.length, self.sizes.chunk)
         self.width = _up(self.channels, self.sizes.block)
+        self.states_shape = len(self.reverses) * self.batch, self.chunks, self.padded, self.width
         self.options = dict(N=self.padded, CHUNK=self.sizes.chunk, SOFTPLUS=softplus, BIAS=bias is not None)
         self.options |= dict(PADDED=self.padded != self.n, FETCH=self.sizes.fetch, num_warps=1)
 
@@ -117,8 +94,7 @@ class _Call:
         """The states after all chunks, (directions · b, chunks, n, d), or with dy and C their gradients before them."""
         from basicsr_ssm.ops.selective_scan.triton_forward import chunk_states, pass_states
 
-        scans = len(self.reverses) * self.batch
-        states = self.empty(scans, self.chunks, self.padded, self.width)
+        scans, states = self.states_shape[0], self.empty(*self.states_shape)
         if self.chunks == 1:
             return states  # which nobody reads
         sums = self.empty(scans, self.chunks, self.width)
@@ -130,10 +106,10 @@ class _Call:
             *_strides(self.delta, x, B),
             BLOCK=self.sizes.block, UNROLL=self.sizes.unroll, **where, **self.options,
         )  # fmt: skip
-        tile = min(_TILE, 1 << (self.chunks - 1).bit_length())
+        tile = min(_TILE, max(32, 1 << (self.chunks - 1).bit_length()))
         pass_states[(self.width // 8 * scans, self.padded)](
             states, sums, self.A, self.batch, self.channels, self.n, self.chunks, self.width, self.reverses[0],
-            N=self.padded, BLOCK=8, TILE=tile, TILES=-(-self.chunks // tile), num_warps=4, **where,
+            N=self.padded, BLOCK=8, TILE=tile, TILES=_parts(self.chunks, tile), num_warps=4, **where,
         )  # fmt: skip
         return states
 
@@ -152,7 +128,7 @@ def _strides(*tensors):
     return [w for v in tensors for w in ((0, 0) if v is None else v.stride()[:2])]
 
 
-def _forward(c: _Call, keep: bool = False):
+def forward(c: Call, keep: bool):
     """y; to keep for the backward pass: the states after the chunks, and what the gate multiplies."""
     from basicsr_ssm.ops.selective_scan.triton_forward import chunk_outputs
 
@@ -174,19 +150,19 @@ def _forward(c: _Call, keep: bool = False):
     return y, states, ungated
 
 
-def _backward(c: _Call, dy, states, ungated):
+def backward(c: Call, dy, states, ungated):
     """Gradients of u, delta, A, B, C, D, z and the bias."""
     from basicsr_ssm.ops.selective_scan import triton_backward as kernels
 
     dy, dz = _rows(dy), None
     if c.z is not None:
         dz, given, dy = torch.empty_like(ungated, dtype=c.z.dtype), dy, c.empty(*dy.shape)
-        kernels.gate_slopes[(-(-dy.numel() // 1024),)](
+        kernels.gate_slopes[(_parts(dy.numel(), 1024),)](
             given, c.z, ungated, dy, dz, c.length, c.channels, dy.numel(), *_strides(given, c.z), BLOCK=1024
         )
     slopes = c.carried(dy, c.C, adjoint=True)
 
-    directions, groups = len(c.reverses), -(-c.sizes.chunk // _GROUP)
+    directions, groups = len(c.reverses), _parts(c.sizes.chunk, _GROUP)
     kept = c.empty(c.batch, c.chunks, groups, c.padded, c.width)
     blocks = c.width // _BACKWARD_BLOCK
     dtype = torch.float32 if c.both else c.u.dtype

@@ -9,6 +9,7 @@ import triton.language as tl
 
 from basicsr_ssm.ops.selective_scan.triton_steps import (
     LOG2E,
+    LOOP_LENGTH,
     VARYING,
     column,
     fetch,
@@ -23,7 +24,7 @@ def chunk_states(
     delta, u, B, A, bias, states, sums,
     batch, length, channels, states_in_use, chunks, blocks, reverse,
     delta_b, delta_l, u_b, u_l, B_b, B_l,
-    N: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr, SOFTPLUS: tl.constexpr, BIAS: tl.constexpr,
+    N: tl.constexpr, BLOCK: tl.constexpr, CHUNK: LOOP_LENGTH, SOFTPLUS: tl.constexpr, BIAS: tl.constexpr,
     BOTH: tl.constexpr, ADJOINT: tl.constexpr, PADDED: tl.constexpr,
     UNROLL: tl.constexpr, FETCH: tl.constexpr,
 ):  # fmt: skip
@@ -89,7 +90,7 @@ def _then(decay, h, next_decay, next_h):
 @triton.jit(do_not_specialize=VARYING)
 def pass_states(
     states, sums, A, batch, channels, states_in_use, chunks, width, reverse,
-    N: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr, TILES: tl.constexpr,
+    N: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr, TILES: LOOP_LENGTH,
     BOTH: tl.constexpr, ADJOINT: tl.constexpr,
 ):  # fmt: skip
     """Turns the state after each chunk from zero into the state after it."""
@@ -112,8 +113,7 @@ def pass_states(
         whole, h = tl.associative_scan((decay, h), 0, _then)
         h += whole * carried
         tl.store(states + place * N + n * width + c, h, mask=on)
-        if TILES > 1:
-            carried = tl.sum(tl.where(order == TILE - 1, h, 0.0), 0, keep_dims=True)
+        carried = tl.sum(tl.where(order == TILE - 1, h, 0.0), 0, keep_dims=True)
 
 
 @triton.jit(do_not_specialize=VARYING)
@@ -121,7 +121,7 @@ def chunk_outputs(
     delta, u, B, C, z, A, D, bias, states, sofar, ungated, y,
     length, channels, states_in_use, chunks, blocks, reverse,
     delta_b, delta_l, u_b, u_l, B_b, B_l, C_b, C_l, z_b, z_l,
-    N: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr, SOFTPLUS: tl.constexpr, BIAS: tl.constexpr,
+    N: tl.constexpr, BLOCK: tl.constexpr, CHUNK: LOOP_LENGTH, SOFTPLUS: tl.constexpr, BIAS: tl.constexpr,
     SKIP: tl.constexpr, GATE: tl.constexpr, ADD: tl.constexpr, KEEP: tl.constexpr,
     PADDED: tl.constexpr, UNROLL: tl.constexpr, FETCH: tl.constexpr,
 ):  # fmt: skip

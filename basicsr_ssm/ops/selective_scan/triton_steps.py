@@ -10,7 +10,7 @@ import triton.language as tl
 LOG2E = tl.constexpr(1.4426950408889634)
 
 # arguments that change from clip to clip: a value of 1 or a multiple of 16 must not mean another compilation
-VARYING = ('batch', 'length', 'chunks', 'blocks', 'groups', 'parts', 'total', 'reverse')
+VARYING = ('CHUNK', 'TILES', 'batch', 'length', 'chunks', 'blocks', 'groups', 'parts', 'total', 'reverse')
 
 
 @triton.jit
@@ -19,6 +19,9 @@ def _a_jit_function():
 
 
 _ON_GPU = isinstance(_a_jit_function, triton.JITFunction)  # and not in the interpreter
+
+# The interpreter knows no loops of a length that is only known when a kernel runs.
+LOOP_LENGTH = 'i32' if _ON_GPU else tl.constexpr
 
 if _ON_GPU:
 
