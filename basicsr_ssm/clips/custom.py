@@ -6,13 +6,14 @@ import argparse
 import sys
 
 from basicsr_ssm.clips.discover import find_sources
-from basicsr_ssm.clips.prepare import Recipe, prepare
+from basicsr_ssm.clips.recipe import Recipe
 from basicsr_ssm.clips.recipe_arguments import (
     add_footage_arguments,
     add_recipe_arguments,
     cutting_of,
     describe,
     footage_of,
+    make,
 )
 from basicsr_ssm.clips.splits import SplitRule, parse_shares
 from basicsr_ssm.errors import UserError
@@ -52,8 +53,9 @@ def run(args: argparse.Namespace) -> int:
         sources = {numbers[name]: path for name, path in sources.items()}
     rule = SplitRule(lists=lists, seed=args.seed, **shares)
     recipe = Recipe(cutting_of(args), rule, args.format, footage=footage_of(args), anonymous=args.anonymous)
-    manifest = prepare(sources, args.output, recipe, workers=args.workers, strict=args.strict)
-    print(describe(manifest, args.output, recipe))
+    manifest = make(sources, args, recipe, args.strict)
+    if manifest is not None:
+        print(describe(manifest, args.output))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from basicsr_ssm.errors import UserError
@@ -51,6 +52,14 @@ class Footage:
         for x, y, w, h in (*self.blank, *self.drop_regions):
             if min(x, y) < 0 or min(w, h) < 1:
                 raise UserError(f'region {x},{y},{w},{h}: x and y start at 0, width and height at 1')
+
+    @classmethod
+    def of(cls, settings: Mapping) -> Footage:
+        """From what `settings` gave, also by way of a file."""
+        regions = {
+            name: tuple(tuple(map(int, region)) for region in settings[name]) for name in ('blank', 'drop_regions')
+        }
+        return cls(**{**settings, **regions})
 
     @property
     def edits(self) -> bool:

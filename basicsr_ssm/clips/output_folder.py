@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.files import writing
+from basicsr_ssm.files import WriteError, write_json, writing
 
 WORK = '.partial'  # below the output: everything that is not finished
 
@@ -48,15 +49,54 @@ def check_same(begun: dict, now: dict, output: Path) -> None:
         )
 
 
+def begin(work: Path, identity: dict, output: Path) -> None:
+    """Note in `work` what is being made there; UserError when that is something else (see check_same)."""
+    if (work / 'begun.json').exists():
+        check_same(json.loads((work / 'begun.json').read_bytes()), identity, output)
+    else:
+        write_json(work / 'begun.json', identity)
+
+
 @contextmanager
-def locked(work: Path) -> Iterator[None]:
-    """Make the folder `work` and hold it; UserError while another process does."""
+def locked(work: Path, shared: bool = False, name: str | None = None) -> Iterator[None]:
+    """Make the folder `work` and hold it; UserError while another process does.
+
+    Args:
+        shared: together with others that share it, but with nobody who wants it alone.
+        name: of what is being made, for the error.
+    """
     with writing(work):
         work.mkdir(parents=True, exist_ok=True)
-        file = (work / 'lock').open('w')
+        file = (work / 'lock').open('a+')
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as error:
-            raise UserError(f'{work.parent}: another run is preparing this data set') from error
+            raise UserError(f'{name or work.parent}: another run is preparing this data set') from error
         yield
+
+
+@contextmanager
+def kept_if_resumable(
+    work: Path, final: Callable[[UserError], bool], strict: bool, new: Path | None = None
+) -> Iterator[None]:
+    """After an error that is not the disk's, keep `work` only if another run can go on with its clips, and say so.
+
+    Args:
+        final: whether the same sources and settings would fail with this error again.
+        strict: another run goes on where this one was too strict.
+        new: a folder that was made for this run; it goes, too, if nothing is left in it.
+    """
+    try:
+        yield
+    except WriteError:  # says so itself
+        raise
+    except UserError as error:
+        if not final(error) and any(work.glob('sources/*/*/clip.json')):
+            how = 'the same command without --strict' if strict else 'the same command'
+            raise UserError(f'{error}; the finished clips are kept in {work}: {how} goes on with them') from error
+        shutil.rmtree(work, ignore_errors=True)
+        if new is not None:
+            with suppress(OSError):
+                new.rmdir()
+        raise

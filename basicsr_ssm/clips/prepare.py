@@ -1,98 +1,32 @@
-"""Sources in, data set out: probe, cut, assemble, publish; each step can be interrupted and taken up again."""
+"""Sources in, data set out: open, cut, assemble, publish; each step can be interrupted and taken up again."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import sys
-from collections.abc import Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
 from basicsr_ssm.clips.assemble import assemble, publish
-from basicsr_ssm.clips.cut import Crew, cut_source
-from basicsr_ssm.clips.cutting import Cutting
-from basicsr_ssm.clips.edited_source import open_footage
-from basicsr_ssm.clips.folder_source import image_files
-from basicsr_ssm.clips.footage import Footage
-from basicsr_ssm.clips.imresize import SCALES
-from basicsr_ssm.clips.masks import MASKS, move_masks, write_mask
-from basicsr_ssm.clips.output_folder import WORK, check_same, finished_manifest, locked
-from basicsr_ssm.clips.sources import FrameSource
-from basicsr_ssm.clips.splits import SplitRule
+from basicsr_ssm.clips.cut_sources import (
+    RefusedError,
+    Skips,
+    cut_sources,
+    digests_of,
+    open_sources,
+    report_of,
+    same_content,
+    twins_of,
+)
+from basicsr_ssm.clips.masks import MASKS, move_masks
+from basicsr_ssm.clips.output_folder import WORK, begin, check_same, finished_manifest, kept_if_resumable, locked
+from basicsr_ssm.clips.recipe import Recipe
+from basicsr_ssm.clips.shard import Shard, finished_shards, shards_in
 from basicsr_ssm.clips.threads import thread_count
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.files import WriteError, sha256_of, write_json
-from basicsr_ssm.version import __version__
-
-FORMS = ('lmdb', 'png')
-
-
-class _Refused(UserError):
-    """A source that cannot be used, under --strict."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides what the data set holds.
-
-    Attributes:
-        cutting: length, stride, number and scales of the clips.
-        split: which sources go where.
-        form: 'lmdb' or 'png'.
-        footage: how recordings are treated before they are cut.
-        anonymous: the manifest names no file or folder of a source.
-    """
-
-    cutting: Cutting
-    split: SplitRule = field(default_factory=SplitRule)
-    form: str = 'lmdb'
-    footage: Footage = field(default_factory=Footage, kw_only=True)
-    anonymous: bool = field(default=False, kw_only=True)
-
-    def __post_init__(self):
-        cutting = self.cutting
-        most = 1 if cutting.max_clips is None else cutting.max_clips
-        if min(cutting.clip_length, cutting.stride, most) < 1:
-            raise UserError('clip length, stride and the most clips of a source must be at least 1')
-        if not cutting.scales or set(cutting.scales) - set(SCALES) or len(set(cutting.scales)) < len(cutting.scales):
-            raise UserError(f'scales must be different ones of {", ".join(map(str, SCALES))}')
-        cutting.check_degradations()
-        if self.form not in FORMS:
-            raise UserError(f'format {self.form} is not one of {", ".join(FORMS)}')
-
-    def cutting_of(self, name: str) -> Cutting:
-        """How the source of this name is cut; a recipe that lists the clips of each source overrides it."""
-        return self.cutting
-
-    def open(self, path: Path) -> FrameSource:
-        """The frames of a source as they are cut; a recipe that fixes their size overrides it."""
-        return open_footage(path, self.footage)
-
-    def check_sources(self, digests: dict[str, str]) -> None:
-        """Raise UserError for sources (name → checksum) that it was not made for; a recipe that knows overrides it."""
-
-    def settings(self) -> dict:
-        """For the manifest, and for telling whether an output was begun with the same settings."""
-        cutting, split = self.cutting, self.split
-        return {
-            'package_version': __version__,
-            'clip_length': cutting.clip_length,
-            'stride': cutting.stride,
-            'max_clips': cutting.max_clips,
-            'scales': list(cutting.scales),
-            'format': self.form,
-            'split': {k: list(v) for k, v in split.lists.items()} if split.lists else split.shares,
-            'seed': split.seed,
-            'degradations': list(cutting.degradations),
-            'footage': self.footage.settings(),
-            'anonymous': self.anonymous,
-        }
+from basicsr_ssm.files import write_json, writing
 
 
 def prepare(
@@ -125,166 +59,185 @@ def prepare(
     output, workers = Path(output), thread_count(workers)
     recipe.split.check_names(list(sources))
     done = finished_manifest(output)
-    digests = _digests(sources, workers)
+    digests = digests_of(sources, workers)
     recipe.check_sources(digests)
     identity = {'settings': recipe.settings(), 'sources': digests}
     if done is not None:
-        begun = {'settings': done['settings'], 'sources': {s['name']: s['sha256'] for s in done['sources']}}
-        begun['sources'] |= {s['name']: s['sha256'] for s in done['skipped']}
-        check_same(begun, identity, output)
-        if strict and done['skipped']:
-            raise UserError(f'{output}: was prepared without a source: {done["skipped"][0]["reason"]} (--strict)')
+        _check_finished(done, identity, output)
+        _refuse_finished(done, output, strict)
         shutil.rmtree(output / WORK, ignore_errors=True)
         return done
     work, is_new = output / WORK, not output.exists()
     with locked(work):
-        if (work / 'begun.json').exists():
-            check_same(json.loads((work / 'begun.json').read_bytes()), identity, output)
-        else:
-            write_json(work / 'begun.json', identity)
-        with _keeping_what_can_be_resumed(work, is_new, strict):
+        if shards_in(work):
+            raise UserError(f'{output}: was begun with --shard; go on so (`prepare merge` ends it), or delete it')
+        begin(work, identity, output)
+        with kept_if_resumable(work, lambda error: _final(work, error), strict, output if is_new else None):
             if not (work / 'manifest.json').exists():
                 if not (work / 'cut.json').exists():
-                    report = _cut_all(sources, digests, work, recipe, workers, strict, progress)
+                    report = _cut(sources, digests, work, recipe, workers, strict, progress)
                     os.sync()  # from here on clips are only moved, and no longer checked
                     write_json(work / 'cut.json', report)
-                report = json.loads((work / 'cut.json').read_bytes())
-                if strict and report['skipped']:  # by the run that this one goes on with
-                    raise _Refused(f'{report["skipped"][0]["reason"]} (--strict)')
-                write_json(work / 'manifest.json', _assemble_all(report, work, recipe, progress))
-        manifest = json.loads((work / 'manifest.json').read_bytes())
-        publish(work, output, {clip['split'] for clip in manifest['clips']})
-    return manifest
+                _refuse(json.loads((work / 'cut.json').read_bytes()), strict)  # skipped by the run before this one
+                _assemble(work, identity['settings'], progress)
+        return _publish(work, output)
 
 
-@contextmanager
-def _keeping_what_can_be_resumed(work: Path, is_new: bool, strict: bool) -> Iterator[None]:
-    """After an error that is not the disk's, keep `work` only if another run can go on with its clips, and say so."""
-    try:
-        yield
-    except WriteError:  # says so itself
-        raise
-    except UserError as error:
-        # Once all is cut, the same sources and settings fail again; before, another run may get further.
-        final = (work / 'cut.json').exists() and not isinstance(error, _Refused)
-        if not final and any(work.glob('sources/*/*/clip.json')):
-            how = 'the same command without --strict' if strict else 'the same command'
-            raise UserError(f'{error}; the finished clips are kept in {work}: {how} goes on with them') from error
-        shutil.rmtree(work, ignore_errors=True)
-        if is_new:
-            with suppress(OSError):
-                work.parent.rmdir()
-        raise
+def prepare_shard(
+    sources: dict[str, Path],
+    output: str | Path,
+    recipe: Recipe,
+    shard: Shard,
+    *,
+    workers: int | None = None,
+    strict: bool = False,
+    progress: bool | None = None,
+) -> dict | None:
+    """Cut this shard's share of `sources`, into `output`/.partial; merge_shards makes the data set of all shards.
+
+    Other shards may run at the same time, on other machines that see `output`. As with `prepare`, a shard that was
+    killed is called again with the same arguments.
+
+    Args:
+        sources: all of them, the same for every shard.
+        workers, strict, progress: see prepare.
+
+    Returns:
+        What was cut, as written to the shard's cut.json; None when the data set is finished already.
+
+    Raises:
+        UserError: see prepare; or `output` was begun otherwise than in so many shards.
+    """
+    output, workers = Path(output), thread_count(workers)
+    recipe.split.check_names(list(sources))
+    recipe.split.assign(list(sources))  # too few sources: say so before the work, not after
+    done = finished_manifest(output)
+    mine = {name: sources[name] for name in shard.share(list(sources))}
+    digests = digests_of(mine, workers)
+    recipe.check_sources(digests)
+    identity = {'settings': recipe.settings(), 'sources': digests, 'names': list(sources)}
+    if done is not None:
+        _check_finished(done, identity, output)
+        return None
+    work = shard.folder(output / WORK)
+    with locked(output / WORK, shared=True), locked(work, name=f'shard {shard} of {output}'):
+        shard.folder(output / WORK)  # again, now that nobody else can begin otherwise
+        begin(work, identity, output)
+        with kept_if_resumable(work, lambda error: _final(work, error), strict):
+            if not (work / 'cut.json').exists():
+                skips = Skips(strict)
+                opened = open_sources(mine, digests, recipe, workers, skips)
+                results = cut_sources(opened, work, recipe, workers, skips, _hidden(progress))
+                os.sync()
+                write_json(work / 'cut.json', report_of(mine, digests, recipe, opened, results, skips))
+        return json.loads((work / 'cut.json').read_bytes())
 
 
-def _digests(sources: dict[str, Path], workers: int) -> dict[str, str]:
-    def digest(path: Path) -> str:
-        try:
-            return sha256_of(image_files(path) if path.is_dir() else [path])
-        except OSError as error:
-            raise UserError(f'{error.filename or path}: cannot be read ({error.strerror})') from error
+def merge_shards(output: str | Path, *, strict: bool = False, progress: bool | None = None) -> dict:
+    """Make the data set of what its shards have cut: the same bytes as one run. As restartable as `prepare`.
 
-    with ThreadPoolExecutor(workers) as pool:
-        return dict(zip(sources, pool.map(digest, sources.values()), strict=True))
+    Args:
+        strict: a source that was left out is an error.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UserError: there are no shards, some have not finished, or they do not belong together.
+    """
+    output = Path(output)
+    done = finished_manifest(output)
+    if done is not None:
+        _refuse_finished(done, output, strict)
+        shutil.rmtree(output / WORK, ignore_errors=True)
+        return done
+    work = output / WORK
+    if not work.is_dir():
+        raise UserError(f'{output}: holds no shards; `prepare KIND … --shard I/N` makes them')
+    with locked(work):
+        folders = finished_shards(output, work, 'cut.json')
+        if not (work / 'manifest.json').exists():
+            report, settings = _joined(folders, output)
+            _refuse(report, strict)
+            write_json(work / 'cut.json', report)
+            _gather(folders, report, work)
+            _assemble(work, settings, progress)
+        return _publish(work, output)
 
 
-def _cut_all(
+def _joined(folders: list[Path], output: Path) -> tuple[dict, dict]:
+    """The report that one run would have made, and its settings."""
+    begun = [json.loads((folder / 'begun.json').read_bytes()) for folder in folders]
+    reports = [json.loads((folder / 'cut.json').read_bytes()) for folder in folders]
+    settings, names = begun[0]['settings'], begun[0]['names']
+    for folder, other in zip(folders, begun, strict=True):
+        if other['names'] != names:
+            raise UserError(f'{output}: {folder.name} was made from other sources than {folders[0].name}')
+        check_same({'settings': settings, 'sources': {}}, {'settings': other['settings'], 'sources': {}}, output)
+    digests = {name: sha for shard in begun for name, sha in shard['sources'].items()}
+    used = {name: source for report in reports for name, source in report['sources'].items()}
+    skipped = {entry['name']: entry for report in reports for entry in report['skipped']}
+    known = used | skipped
+    for name, first in twins_of({name: digests[name] for name in names}).items():  # no shard saw both
+        used.pop(name, None)
+        reason = same_content(*(known[one]['path'] or one for one in (name, first)))
+        skipped[name] = {'name': name, 'path': known[name]['path'], 'sha256': digests[name], 'reason': reason}
+    return {
+        'sources': {name: used[name] for name in sorted(used)},
+        'skipped': [skipped[name] for name in sorted(skipped)],
+    }, settings
+
+
+def _gather(folders: list[Path], report: dict, work: Path) -> None:
+    """The shards' clips and masks, where one run has them; what is there already stays."""
+    with writing(work):
+        (work / 'sources').mkdir(exist_ok=True)
+        for folder in folders:
+            for name in report['sources']:
+                if (folder / 'sources' / name).exists():
+                    os.replace(folder / 'sources' / name, work / 'sources' / name)
+            move_masks(folder / MASKS, report['sources'], work / MASKS)
+
+
+def _check_finished(done: dict, identity: dict, output: Path) -> None:
+    """A finished data set is what this run would make; of other shards' sources nothing is known here."""
+    names = identity.get('names')
+    sources = {source['name']: source['sha256'] for source in (*done['sources'], *done['skipped'])}
+    if names is not None:
+        sources = {name: sha for name, sha in sources.items() if name in identity['sources'] or name not in names}
+    check_same({'settings': done['settings'], 'sources': sources}, identity, output)
+
+
+def _refuse_finished(done: dict, output: Path, strict: bool) -> None:
+    if strict and done['skipped']:
+        raise UserError(f'{output}: was prepared without a source: {done["skipped"][0]["reason"]} (--strict)')
+
+
+def _refuse(report: dict, strict: bool) -> None:
+    if strict and report['skipped']:
+        raise RefusedError(f'{report["skipped"][0]["reason"]} (--strict)')
+
+
+def _final(work: Path, error: UserError) -> bool:
+    """Once all is cut, the same sources and settings fail again; before, another run may get further."""
+    return (work / 'cut.json').exists() and not isinstance(error, RefusedError)
+
+
+def _cut(
     sources: dict[str, Path], digests: dict[str, str], work: Path, recipe: Recipe, workers: int, strict: bool, progress
 ) -> dict:
-    skipped: dict[str, str] = {}
-
-    def skip(name: str, reason: str) -> None:
-        if strict:
-            raise _Refused(f'{reason} (--strict)')
-        skipped[name] = reason
-        tqdm.write(f'skipped: {reason}', file=sys.stderr)
-
-    opened = _probe(sources, digests, recipe, workers, skip)
+    skips = Skips(strict)
+    opened = open_sources(sources, digests, recipe, workers, skips)
     if not opened:
-        raise UserError(f'none of the {len(sources)} sources can be used: {"; ".join(skipped.values())}')
+        raise UserError(f'none of the {len(sources)} sources can be used: {"; ".join(skips.reasons.values())}')
     recipe.split.assign(list(opened))  # too few sources: say so before the work, not after
-    counts = [recipe.cutting_of(name).frames_needed(source.frame_count) for name, source in opened.items()]
-    bar = tqdm(total=None if None in counts else sum(counts), desc='cut', unit='frame', disable=_hidden(progress))
-    results: dict[str, dict] = {}
-    with bar, ThreadPoolExecutor(workers) as encoders, ThreadPoolExecutor(workers) as readers:
-        crew = Crew(encoders, 3 * workers)
-        futures = {}
-        try:
-            for name, source in opened.items():
-                cutting = recipe.cutting_of(name)
-                args = (source, name, work / 'sources' / name, cutting, crew, bar.update, recipe.footage)
-                futures[readers.submit(cut_source, *args)] = name
-            pending = set(futures)
-            while pending:
-                finished, pending = wait(pending, return_when=FIRST_EXCEPTION)
-                for future in sorted(finished, key=lambda f: futures[f]):
-                    try:
-                        results[futures[future]] = future.result()
-                    except WriteError:
-                        raise
-                    except UserError as error:
-                        skip(futures[future], str(error))
-        except BaseException:
-            crew.stopping.set()
-            for pool in (readers, encoders):
-                pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    for name in results:
-        if opened[name].mask is not None:
-            write_mask(work / MASKS / f'{name}.png', opened[name].mask, recipe.cutting.multiple)
-    described = {
-        name: {
-            'name': name,
-            'path': None if recipe.anonymous else str(sources[name]),
-            'sha256': digests[name],
-            'fps': str(opened[name].fps) if opened[name].fps else None,
-            'size': list(opened[name].size),
-            **results[name],
-        }
-        for name in sorted(results)
-    }
-    skips = [
-        {
-            'name': name,
-            'path': None if recipe.anonymous else str(sources[name]),
-            'sha256': digests[name],
-            'reason': _without_paths(skipped[name], sources) if recipe.anonymous else skipped[name],
-        }
-        for name in sorted(skipped)
-    ]
-    return {'sources': described, 'skipped': skips}
+    results = cut_sources(opened, work, recipe, workers, skips, _hidden(progress))
+    return report_of(sources, digests, recipe, opened, results, skips)
 
 
-def _without_paths(reason: str, sources: dict[str, Path]) -> str:
-    for name, path in sorted(sources.items(), key=lambda item: -len(str(item[1]))):  # the longest first
-        reason = reason.replace(str(path), name)
-    return reason
-
-
-def _probe(sources, digests, recipe: Recipe, workers: int, skip) -> dict[str, FrameSource]:
-    """Open every source; leave out what cannot be opened, is too small, or is a copy of another."""
-    with ThreadPoolExecutor(workers) as pool:
-        futures = {name: pool.submit(recipe.open, path) for name, path in sources.items()}
-    opened: dict[str, FrameSource] = {}
-    first: dict[str, str] = {}
-    for name, future in futures.items():
-        try:
-            source = future.result()
-        except UserError as error:
-            skip(name, str(error))
-            continue
-        h, w = source.size
-        twin = first.setdefault(digests[name], name)
-        if min(h, w) < recipe.cutting.multiple:
-            skip(name, f'{source.path}: {w}x{h} is too small for the scales {recipe.cutting.scales}')
-        elif twin != name:  # in two splits it would leak
-            skip(name, f'{source.path}: has the same content as {sources[twin]}')
-        else:
-            opened[name] = source
-    return opened
-
-
-def _assemble_all(report: dict, work: Path, recipe: Recipe, progress: bool | None) -> dict:
+def _assemble(work: Path, settings: dict, progress: bool | None) -> None:
+    """`work`/cut.json and the clips → the splits and `work`/manifest.json."""
+    report, recipe = json.loads((work / 'cut.json').read_bytes()), Recipe.of(settings)
     sources = report['sources']
     usable = [name for name, source in sources.items() if source['clips']]
     if not usable:
@@ -306,8 +259,8 @@ def _assemble_all(report: dict, work: Path, recipe: Recipe, progress: bool | Non
             move_masks(work / MASKS, names, work / split / MASKS)
             for clip, note in clips.items():
                 listed.append({'name': clip, 'source': folders[clip].parent.name, 'split': split, **note})
-    return {
-        'settings': recipe.settings(),
+    manifest = {
+        'settings': settings,
         'sources': [
             {**{k: v for k, v in source.items() if k != 'clips'}, 'split': split_of.get(name)}
             for name, source in sources.items()
@@ -315,6 +268,13 @@ def _assemble_all(report: dict, work: Path, recipe: Recipe, progress: bool | Non
         'skipped': report['skipped'],
         'clips': listed,
     }
+    write_json(work / 'manifest.json', manifest)
+
+
+def _publish(work: Path, output: Path) -> dict:
+    manifest = json.loads((work / 'manifest.json').read_bytes())
+    publish(work, output, {clip['split'] for clip in manifest['clips']})
+    return manifest
 
 
 def _hidden(progress: bool | None) -> bool | None:

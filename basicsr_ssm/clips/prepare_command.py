@@ -17,6 +17,7 @@ KINDS = {
     'ldpolyp': 'basicsr_ssm.clips.medical.ldpolyp',
     'endovis18': 'basicsr_ssm.clips.medical.endovis18',
     'cataract101': 'basicsr_ssm.clips.medical.cataract101',
+    'merge': 'basicsr_ssm.clips.merge',
 }
 
 

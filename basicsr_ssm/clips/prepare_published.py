@@ -19,8 +19,9 @@ from basicsr_ssm.clips.cut import checked_clip
 from basicsr_ssm.clips.folder_source import read_image
 from basicsr_ssm.clips.imresize import imresize_bicubic
 from basicsr_ssm.clips.lmdb_writer import encode_png, write_lmdb
-from basicsr_ssm.clips.output_folder import WORK, check_same, finished_manifest, locked
+from basicsr_ssm.clips.output_folder import WORK, begin, check_same, finished_manifest, locked
 from basicsr_ssm.clips.published import Published, PublishedClip, fault_of_png
+from basicsr_ssm.clips.shard import shards_in
 from basicsr_ssm.clips.threads import for_all, thread_count
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import sha256_of, write_file, write_json, writing
@@ -28,6 +29,8 @@ from basicsr_ssm.version import __version__
 
 # clip → {'GT': checksum of its frames, 'BIx4': …}; without the latter for a clip whose LQ frames are to be made
 Digests = dict[str, dict[str, str]]
+
+MADE = 'made'  # below the working folder: LQ frames that the owner did not make
 
 
 def prepare_published(
@@ -57,16 +60,12 @@ def prepare_published(
         UserError: something is missing or damaged; `output` was begun with other settings or cannot be written.
     """
     output, workers = Path(output), thread_count(workers)
-    kinds = {'GT': 1, f'BIx{found.scale}': found.scale}
     done = finished_manifest(output)
-    _refuse(found, skip_missing)  # what the adapter saw, before an hour of reading
-    digests = _check_frames(found, list(kinds), workers, progress)
-    _refuse(found, skip_missing)
-    clips = sorted((clip for clip in found.clips if clip.name in digests), key=lambda clip: clip.name)
-    identity = {
-        'settings': {'package_version': __version__, 'format': form, 'scales': [found.scale], **found.settings},
-        'sources': {found.name: _combined(digests)},
-    }
+    refuse(found, skip_missing)  # what the adapter saw, before an hour of reading
+    digests, damaged = check_frames(found, found.clips, workers, progress)
+    found.faults.update(damaged)
+    refuse(found, skip_missing)
+    identity = {'settings': settings_of(found, form), 'sources': {found.name: combined(digests)}}
     if done is not None:
         begun = {'settings': done['settings'], 'sources': {s['name']: s['sha256'] for s in done['sources']}}
         check_same(begun, identity, output)
@@ -74,22 +73,39 @@ def prepare_published(
         return done
     work = output / WORK
     with locked(work):
-        if (work / 'begun.json').exists():
-            check_same(json.loads((work / 'begun.json').read_bytes()), identity, output)
-        else:
-            write_json(work / 'begun.json', identity)
-        if not (work / 'manifest.json').exists():
-            frames = _shrink_all(clips, digests, work / 'made', list(kinds)[1], found.scale, workers, progress)
-            _write_all(clips, frames, digests, work, kinds, form, workers, progress)
-            _write_lists(found, clips, work)
-            os.sync()  # from here on everything is only moved
-            write_json(work / 'manifest.json', _manifest(found, clips, digests, identity))
-        manifest = json.loads((work / 'manifest.json').read_bytes())
-        publish(work, output, _top_names(clips, kinds, form))
+        if shards_in(work):
+            raise UserError(f'{output}: was begun with --shard; go on so (`prepare merge` ends it), or delete it')
+        begin(work, identity, output)
+        return make_data_set(found, digests, identity, output, workers, progress)
+
+
+def make_data_set(
+    found: Published, digests: Digests, identity: dict, output: Path, workers: int, progress: bool | None
+) -> dict:
+    """Shrink, pack and publish what has been checked; returns the manifest."""
+    form, work, kinds = identity['settings']['format'], output / WORK, kinds_of(found)
+    clips = sorted((clip for clip in found.clips if clip.name in digests), key=lambda clip: clip.name)
+    if not (work / 'manifest.json').exists():
+        frames = shrink_all(clips, digests, work / MADE, found.scale, workers, progress)
+        _write_all(clips, frames, digests, work, kinds, form, workers, progress)
+        _write_lists(found, clips, work)
+        os.sync()  # from here on everything is only moved
+        write_json(work / 'manifest.json', _manifest(found, clips, digests, identity))
+    manifest = json.loads((work / 'manifest.json').read_bytes())
+    publish(work, output, _top_names(clips, kinds, form))
     return manifest
 
 
-def _refuse(found: Published, skip_missing: bool) -> None:
+def settings_of(found: Published, form: str) -> dict:
+    return {'package_version': __version__, 'format': form, 'scales': [found.scale], **found.settings}
+
+
+def kinds_of(found: Published) -> dict[str, int]:
+    """Folder name → scale."""
+    return {'GT': 1, f'BIx{found.scale}': found.scale}
+
+
+def refuse(found: Published, skip_missing: bool) -> None:
     if found.faults and not skip_missing:
         lines = [f'{name}: {fault}' for name, fault in found.faults.items()]
         more = f'\n  and {len(lines) - 10} more' if len(lines) > 10 else ''
@@ -99,8 +115,11 @@ def _refuse(found: Published, skip_missing: bool) -> None:
         raise UserError(f'{found.name}: no clip is complete: {next(iter(found.faults.values()), "none was found")}')
 
 
-def _check_frames(found: Published, kinds: list[str], workers: int, progress: bool | None) -> Digests:
-    """Read every frame; a damaged one becomes a fault of its clip."""
+def check_frames(
+    found: Published, clips: list[PublishedClip], workers: int, progress: bool | None
+) -> tuple[Digests, dict[str, str]]:
+    """Read every frame: checksums of the clips, and clip → what is wrong with it for the damaged ones."""
+    kinds = list(kinds_of(found))
 
     def check(clip: PublishedClip) -> dict[str, str] | str:
         digests = {}
@@ -120,27 +139,23 @@ def _check_frames(found: Published, kinds: list[str], workers: int, progress: bo
                 digests[kind] = digest.hexdigest()
         return digests
 
-    total = sum(len(clip.gt) + len(clip.lq or ()) for clip in found.clips)
+    total = sum(len(clip.gt) + len(clip.lq or ()) for clip in clips)
     with tqdm(total=total, desc='check', unit='frame', disable=_hidden(progress)) as bar:
-        results = for_all(check, found.clips, workers)
-    digests = {}
-    for clip, result in zip(found.clips, results, strict=True):
-        if isinstance(result, str):
-            found.faults[clip.name] = result
-        else:
-            digests[clip.name] = result
-    return digests
+        results = {clip.name: result for clip, result in zip(clips, for_all(check, clips, workers), strict=True)}
+    damaged = {name: result for name, result in results.items() if isinstance(result, str)}
+    return {name: result for name, result in results.items() if name not in damaged}, damaged
 
 
-def _combined(digests: Digests) -> str:
+def combined(digests: Digests) -> str:
     lines = (f'{clip} {kind} {sha}\n' for clip in sorted(digests) for kind, sha in digests[clip].items())
     return hashlib.sha256(''.join(lines).encode()).hexdigest()
 
 
-def _shrink_all(
-    clips: list[PublishedClip], digests: Digests, folder: Path, kind: str, scale: int, workers: int, progress
+def shrink_all(
+    clips: list[PublishedClip], digests: Digests, folder: Path, scale: int, workers: int, progress: bool | None
 ) -> dict[str, list[Path]]:
     """Make the LQ frames that the owner did not; returns clip → LQ frames, and completes `digests`."""
+    kind = f'BIx{scale}'
     wanting = [clip for clip in clips if clip.lq is None]
     with tqdm(total=len(wanting), desc='shrink', unit='clip', disable=_hidden(progress) if wanting else True) as bar:
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from basicsr_ssm.clips.prepare import FORMS
 from basicsr_ssm.clips.prepare_published import prepare_published
 from basicsr_ssm.clips.published import Published
+from basicsr_ssm.clips.published_shards import prepare_published_shard
+from basicsr_ssm.clips.recipe import FORMS
+from basicsr_ssm.clips.recipe_arguments import add_running_arguments, how_to_merge
 from basicsr_ssm.errors import UserError
 
 
@@ -16,7 +18,7 @@ def add_published_arguments(parser: argparse.ArgumentParser, form: str = 'lmdb')
     parser.add_argument('--output', required=True, type=Path, metavar='DIR', help='where the data set goes')
     parser.add_argument('--format', choices=FORMS, default=form, help='default: %(default)s')
     parser.add_argument('--skip-missing', action='store_true', help='leave out clips that are incomplete or damaged')
-    parser.add_argument('--workers', type=int, metavar='N', help='threads (default: one a core)')
+    add_running_arguments(parser)
 
 
 def _folder(text: str) -> Path:
@@ -29,9 +31,13 @@ def _folder(text: str) -> Path:
 def run_published(args: argparse.Namespace, found: Published) -> int:
     for extra in found.extra:
         print(f'not part of {found.name}, left alone: {extra}')
-    manifest = prepare_published(
-        found, args.output, form=args.format, workers=args.workers, skip_missing=args.skip_missing
-    )
+    how = {'form': args.format, 'workers': args.workers, 'skip_missing': args.skip_missing}
+    if args.shard is not None:
+        clips = prepare_published_shard(found, args.output, args.shard, **how)
+        print(f'{args.output}: is finished already' if clips is None else f'shard {args.shard}: {clips} clips')
+        print(how_to_merge(args.shard, args.output))
+        return 0
+    manifest = prepare_published(found, args.output, **how)
     print(describe(manifest, args.output))
     return 0
 

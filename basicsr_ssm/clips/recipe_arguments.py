@@ -9,7 +9,9 @@ from basicsr_ssm.clips.cutting import DEGRADATIONS, Cutting
 from basicsr_ssm.clips.footage import CUTS, DAMAGED, DEINTERLACE, DUPLICATES, Footage, Region, parse_region
 from basicsr_ssm.clips.imresize import SCALES
 from basicsr_ssm.clips.interlace import COMBED_FRAMES
-from basicsr_ssm.clips.prepare import FORMS, Recipe
+from basicsr_ssm.clips.prepare import prepare, prepare_shard
+from basicsr_ssm.clips.recipe import FORMS, Recipe
+from basicsr_ssm.clips.shard import Shard
 from basicsr_ssm.errors import UserError
 
 _DEGRADATION_HELP = 'bicubic (default, → BIx4) and bd: Gaussian blur of 1.6 pixels and every fourth pixel (→ BDx4)'
@@ -27,8 +29,46 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--clip-length', type=int, default=30, metavar='N', help='frames in a clip (%(default)s)')
     parser.add_argument('--stride', type=int, metavar='N', help='frames from clip to clip (default: the clip length)')
     parser.add_argument('--max-clips', type=int, metavar='N', help='take only the first N clips of each source')
-    parser.add_argument('--workers', type=int, metavar='N', help='threads (default: one a core)')
+    add_running_arguments(parser)
     parser.add_argument('--strict', action='store_true', help='stop at a source that cannot be used, skip none')
+
+
+def add_running_arguments(parser: argparse.ArgumentParser) -> None:
+    """How the work is shared out, which changes nothing in the data set."""
+    parser.add_argument('--workers', type=int, metavar='N', help='threads (default: one a core)')
+    parser.add_argument(
+        '--shard',
+        type=_shard,
+        metavar='I/N',
+        help='do the I-th of N parts, on one machine of several; when all are done: prepare merge OUTPUT',
+    )
+
+
+def _shard(text: str) -> Shard:
+    try:
+        return Shard.parse(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def make(sources: dict[str, Path], args: argparse.Namespace, recipe: Recipe, strict: bool) -> dict | None:
+    """Make the data set and return its manifest, or only the part that --shard says."""
+    if args.shard is None:
+        return prepare(sources, args.output, recipe, workers=args.workers, strict=strict)
+    report = prepare_shard(sources, args.output, recipe, args.shard, workers=args.workers, strict=strict)
+    if report is None:
+        print(f'{args.output}: is finished already')
+        return None
+    clips = sum(len(source['clips']) for source in report['sources'].values())
+    print(f'shard {args.shard}: {len(report["sources"])} sources, {clips} clips')
+    for skip in report['skipped']:
+        print(f'  skipped: {skip["reason"]}')
+    print(how_to_merge(args.shard, args.output))
+    return None
+
+
+def how_to_merge(shard: Shard, output: Path) -> str:
+    return f'when all {shard.count} shards are done: basicsr-ssm prepare merge {output}'
 
 
 def add_footage_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,9 +114,10 @@ def cutting_of(args: argparse.Namespace) -> Cutting:
     return Cutting(args.clip_length, stride, args.max_clips, tuple(sorted(args.scale)), None, tuple(args.degradation))
 
 
-def describe(manifest: dict, output: Path, recipe: Recipe) -> str:
+def describe(manifest: dict, output: Path) -> str:
     """What was made and what was left out, for people."""
-    lines = [f'{output}: {recipe.form}, clips of {recipe.cutting.clip_length} frames']
+    settings = manifest['settings']
+    lines = [f'{output}: {settings["format"]}, clips of {settings["clip_length"]} frames']
     for split in dict.fromkeys(clip['split'] for clip in manifest['clips']):
         clips = [clip for clip in manifest['clips'] if clip['split'] == split]
         sources = {clip['source'] for clip in clips}

@@ -15,7 +15,8 @@ from basicsr_ssm.clips.edited_source import open_footage
 from basicsr_ssm.clips.field_of_view import FieldOfView, bounds
 from basicsr_ssm.clips.footage import Footage, parse_region
 from basicsr_ssm.clips.interlace import is_combed
-from basicsr_ssm.clips.prepare import Recipe, prepare
+from basicsr_ssm.clips.prepare import prepare
+from basicsr_ssm.clips.recipe import Recipe
 from basicsr_ssm.clips.sources import open_source
 from basicsr_ssm.clips.splits import SplitRule
 from basicsr_ssm.clips.watch import Watch

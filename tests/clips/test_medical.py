@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from basicsr_ssm.clips import prepare_command
+from basicsr_ssm.clips import merge, prepare_command
 from basicsr_ssm.clips.imresize import imresize_bicubic
 from basicsr_ssm.clips.medical import cataract101, endovis18, hyperkvasir, ldpolyp
 from basicsr_ssm.clips.medical.area import area_mean
@@ -390,11 +390,28 @@ def test_a_second_run_only_restores_the_recipe(trees, tmp_path, monkeypatch):
     make('cataract101', root, out)
     before = tree(out)
     (out / 'recipe.yml').unlink()
-    monkeypatch.setattr('basicsr_ssm.clips.prepare.cut_source', None)  # nothing is cut
+    monkeypatch.setattr('basicsr_ssm.clips.cut_sources.cut_source', None)  # nothing is cut
     make('cataract101', root, out)
     assert tree(out) == before
     with pytest.raises(UserError, match='with other settings'):
         make('cataract101', root, out, '--seed', '7')
+
+
+@pytest.mark.parametrize('kind', FIND)
+def test_shards_make_the_same_data_set_and_recipe(kind, trees, tmp_path):
+    root = trees(kind)
+    if kind == 'ldpolyp':
+        (root / 'TrainValid/Images/2/0005.jpg').rename(root / 'TrainValid/Images/2/0020.jpg')
+    make(kind, root, tmp_path / 'whole')
+    for number in (1, 2):
+        make(kind, root, tmp_path / 'out', '--shard', f'{number}/2')
+        assert not (tmp_path / 'out/recipe.yml').exists()
+    merge.run(argparse.Namespace(output=tmp_path / 'out', strict=False, workers=1))
+    assert tree(tmp_path / 'out', ()) == tree(tmp_path / 'whole', ())
+    for number in (1, 2):
+        make(kind, root, tmp_path / 'again', '--shard', f'{number}/2', '--recipe', str(tmp_path / 'out/recipe.yml'))
+    merge.run(argparse.Namespace(output=tmp_path / 'again', strict=False, workers=1))
+    assert tree(tmp_path / 'again') == tree(tmp_path / 'whole')
 
 
 def test_recordings_are_treated_as_the_recipe_says(trees, tmp_path):

@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from basicsr_ssm.clips import cut, lmdb_writer, prepare_command
 from basicsr_ssm.clips.cut import Cutting
 from basicsr_ssm.clips.discover import find_sources
 from basicsr_ssm.clips.imresize import imresize_bicubic
-from basicsr_ssm.clips.prepare import Recipe, prepare
+from basicsr_ssm.clips.prepare import prepare
+from basicsr_ssm.clips.recipe import Recipe
 from basicsr_ssm.clips.splits import SplitRule
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import WriteError
@@ -192,6 +194,35 @@ def test_kill_9_in_the_middle(tmp_path, moving_frames, write_folder):
     assert tree(tmp_path / 'out') == tree(tmp_path / 'whole')
 
 
+def test_kill_9_twenty_times_at_random(tmp_path, moving_frames, write_folder):
+    """Resumed runs are killed, too; whenever one gets through, its bytes are compared and all begins anew."""
+    for seed in range(3):
+        write_folder(tmp_path / 'in' / f's{seed}', moving_frames(24, 48, 80, seed))
+    sources, out = find_sources([tmp_path / 'in']), tmp_path / 'out'
+    start = time.perf_counter()
+    prepare(sources, tmp_path / 'whole', recipe('lmdb'), workers=2)
+    duration, expected = time.perf_counter() - start, tree(tmp_path / 'whole')
+    random, kills, whole = np.random.default_rng(0), 0, 0
+    while kills < 20:
+        child = os.fork()
+        if child == 0:
+            try:
+                prepare(sources, out, recipe('lmdb'), workers=2)
+            finally:
+                os._exit(0)
+        time.sleep(random.uniform(0, 0.8 * duration))
+        os.kill(child, signal.SIGKILL)
+        kills += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        if (out / 'manifest.json').exists():
+            prepare(sources, out, recipe('lmdb'))
+            assert tree(out) == expected
+            shutil.rmtree(out)
+            whole += 1
+    prepare(sources, out, recipe('lmdb'))
+    assert tree(out) == expected
+    assert whole < 20  # most were killed before the end
+
+
 def test_a_clip_that_rotted_is_made_anew(tmp_path, three):
     prepare(three, tmp_path / 'whole', recipe())
     assert killed_at(12, three, tmp_path / 'out', recipe())
@@ -280,7 +311,7 @@ def test_strict_after_a_run_that_skipped_and_was_interrupted(tmp_path, three, mo
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('basicsr_ssm.clips.prepare._assemble_all', interrupted)
+    monkeypatch.setattr('basicsr_ssm.clips.prepare._assemble', interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare(sources, tmp_path / 'out', recipe())
     with pytest.raises(UserError, match=r'frame7\.png.*--strict\); the finished clips are kept'):

@@ -15,7 +15,9 @@ from basicsr_ssm.clips import prepare_command, prepare_published
 from basicsr_ssm.clips.imresize import imresize_bicubic
 from basicsr_ssm.clips.prepare_published import prepare_published as prepare
 from basicsr_ssm.clips.published import fault_of_png
+from basicsr_ssm.clips.published_shards import merge_published_shards, prepare_published_shard
 from basicsr_ssm.clips.reds import RedsNumbers, find_reds
+from basicsr_ssm.clips.shard import Shard
 from basicsr_ssm.clips.vid4 import VID4, find_vid4
 from basicsr_ssm.clips.vimeo90k import VimeoNumbers, find_vimeo90k
 from basicsr_ssm.data import MedicalClipDataset, MedicalClipTestDataset
@@ -280,7 +282,7 @@ def test_frames_whose_names_do_not_sort_keep_their_order(tmp_path):
 # ------------------------------------------------------------ interrupted, changed, full
 
 
-def killed_at(step, find, out, form):
+def killed_at(step, find, out, form, prepare=prepare):
     """Prepare in a child process that is killed before the given rename; False if it ends before."""
     child = os.fork()
     if child == 0:
@@ -316,6 +318,66 @@ def test_killed_at_every_step(vimeo, tmp_path, form):
         assert tree(out) == expected, f'killed before rename {step}'
         step += 1
     assert step > 15
+
+
+# ------------------------------------------------------------ shards
+
+
+@pytest.mark.parametrize('form', ['png', 'lmdb'])
+def test_shards_make_the_bytes_of_one_run(vimeo, tmp_path, form):
+    (vimeo / 'sequences/00001/0001/im3.png').unlink()
+    damaged = vimeo / 'sequences/00002/0001/im2.png'
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    (vimeo / 'sep_testlist_fast.txt').write_text('00001/0266\n')
+
+    def find():
+        return find_vimeo90k(vimeo, expected=SMALL_VIMEO)
+
+    prepare(find(), tmp_path / 'whole', form=form, skip_missing=True)
+    out = tmp_path / 'out'
+    for number in (3, 1):
+        prepare_published_shard(find(), out, Shard(number, 3), form=form, skip_missing=True)
+    with pytest.raises(UserError, match='of 3 shards these have not finished: 2'):
+        merge_published_shards(out)
+    with pytest.raises(UserError, match='begun with --shard'):
+        prepare(find(), out, form=form, skip_missing=True)
+    prepare_published_shard(find(), out, Shard(2, 3), form=form, skip_missing=True)
+    manifest = merge_published_shards(out)
+    assert [entry['name'] for entry in manifest['skipped']] == ['00001/0001', '00002/0001']
+    assert tree(out) == tree(tmp_path / 'whole')
+    assert prepare_published_shard(find(), out, Shard(2, 3), form=form, skip_missing=True) is None
+    assert merge_published_shards(out) == manifest
+
+
+def test_a_merge_of_published_shards_that_was_killed_goes_on(vimeo, tmp_path):
+    def find():
+        return find_vimeo90k(vimeo, expected=SMALL_VIMEO)
+
+    prepare(find(), tmp_path / 'whole')
+    step = 1
+    while True:
+        out = tmp_path / str(step)
+        for number in (1, 2):
+            prepare_published_shard(find(), out, Shard(number, 2), workers=1)
+        if not killed_at(step, find, out, 'lmdb', lambda _, out, **__: merge_published_shards(out, workers=1)):
+            break
+        merge_published_shards(out)
+        assert tree(out) == tree(tmp_path / 'whole'), f'killed before rename {step}'
+        step += 1
+    assert step > 10
+
+
+def test_damage_stops_the_shard_that_sees_it(vimeo, tmp_path):
+    damaged = vimeo / 'sequences/00002/0001/im2.png'
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    counts = []
+    for number in range(1, 6):
+        try:
+            found = find_vimeo90k(vimeo, expected=SMALL_VIMEO)
+            counts.append(prepare_published_shard(found, tmp_path / 'out', Shard(number, 5), workers=1))
+        except UserError as error:
+            assert 'im2.png' in str(error)
+    assert counts == [1, 1, 1, 1]
 
 
 def test_a_finished_data_set_is_left_alone_and_other_settings_are_refused(reds, tmp_path, monkeypatch):

@@ -14,8 +14,9 @@ from basicsr_ssm import cli
 from basicsr_ssm.clips.cutting import Cutting
 from basicsr_ssm.clips.footage import Footage
 from basicsr_ssm.clips.lmdb_writer import encode_png
-from basicsr_ssm.clips.prepare import Recipe, prepare
+from basicsr_ssm.clips.prepare import prepare
 from basicsr_ssm.clips.prepare_published import prepare_published
+from basicsr_ssm.clips.recipe import Recipe
 from basicsr_ssm.clips.reds import RedsNumbers, find_reds
 from basicsr_ssm.clips.splits import SplitRule
 from basicsr_ssm.clips.verify.contact_sheet import FRAMES, WIDTH, as_jpeg, contact_sheet

@@ -60,12 +60,10 @@ class ClipRecipe:
     footage: Footage = field(default_factory=Footage)
 
     @classmethod
-    def of(cls, manifest: dict, root: Path, planned: Mapping[str, tuple[int, ...]]) -> ClipRecipe:
+    def of(cls, manifest: dict) -> ClipRecipe:
         """What a finished data set was made by; sources without a clip are left out.
 
-        Args:
-            planned: source → listed first frames. A listed clip that a cut has spoilt stays listed: clips are numbered
-                by the list.
+        A listed clip that a cut has spoilt stays listed: clips are numbered by the list.
         """
         settings = manifest['settings']
         starts: dict[str, list[int]] = {}
@@ -73,16 +71,16 @@ class ClipRecipe:
             starts.setdefault(clip['source'], []).append(clip['first_frame'])
         sources = {
             source['name']: SourceClips(
-                _below(Path(source['path']), root),
+                source['file'],
                 source['sha256'],
                 source['split'],
-                planned.get(source['name']) or tuple(starts[source['name']]),
+                tuple(source.get('starts') or starts[source['name']]),
             )
             for source in manifest['sources']
             if source['name'] in starts
         }
         size, scales = tuple(settings['size']), tuple(settings['scales'])
-        treated = tuple(settings['degradations']), _footage(settings['footage'])
+        treated = tuple(settings['degradations']), Footage.of(settings['footage'])
         return cls(settings['dataset'], size, settings['clip_length'], scales, settings['seed'], sources, *treated)
 
     @classmethod
@@ -111,7 +109,7 @@ class ClipRecipe:
                 scales=tuple(map(int, content['scales'])),
                 sources=sources,
                 degradations=tuple(map(str, content['degradations'])),
-                footage=_footage(content['footage']),
+                footage=Footage.of(content['footage']),
                 **numbers,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -150,13 +148,3 @@ def _source_clips(entry: dict) -> SourceClips:
     if entry['split'] not in SPLITS:
         raise ValueError(f'there is no split {entry["split"]}')
     return SourceClips(str(entry['file']), str(entry['sha256']), entry['split'], starts)
-
-
-def _footage(settings: Mapping) -> Footage:
-    regions = {name: tuple(tuple(map(int, region)) for region in settings[name]) for name in ('blank', 'drop_regions')}
-    return Footage(**{**settings, **regions})
-
-
-def _below(path: Path, root: Path) -> str:
-    path, root = path.resolve(), root.resolve()
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name

@@ -14,8 +14,14 @@ from basicsr_ssm.clips.imresize import SCALES
 from basicsr_ssm.clips.medical.clip_recipe import FILE, ClipRecipe
 from basicsr_ssm.clips.medical.fitted_source import RULE, FittedSource
 from basicsr_ssm.clips.medical.found import Found, Plan, starts_in
-from basicsr_ssm.clips.prepare import FORMS, Recipe, prepare
-from basicsr_ssm.clips.recipe_arguments import add_footage_arguments, describe, footage_of
+from basicsr_ssm.clips.recipe import FORMS, Recipe
+from basicsr_ssm.clips.recipe_arguments import (
+    add_footage_arguments,
+    add_running_arguments,
+    describe,
+    footage_of,
+    make,
+)
 from basicsr_ssm.clips.sources import open_source
 from basicsr_ssm.clips.splits import SPLITS, SplitRule, parse_shares
 from basicsr_ssm.clips.threads import for_all, thread_count
@@ -34,12 +40,14 @@ class MedicalRecipe(Recipe):
     Attributes:
         dataset: the word after `prepare`.
         size: (h, w) of the ground truth.
+        root: the folder that the recipe file gives paths from.
         starts: source → first frames of its clips.
         given: the recipe that was given back, if any.
     """
 
     dataset: str = ''
     size: tuple[int, int] = (0, 0)
+    root: Path = Path()
     starts: dict[str, tuple[int, ...]] = field(default_factory=dict)
     given: ClipRecipe | None = None
 
@@ -49,12 +57,17 @@ class MedicalRecipe(Recipe):
             return cutting
         return replace(cutting, starts=self.starts[name])
 
+    def note_of(self, name: str, path: Path) -> dict:
+        path, root = path.resolve(), self.root.resolve()
+        file = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+        return {'file': file, **({'starts': list(self.starts[name])} if name in self.starts else {})}
+
     def open(self, path: Path) -> FrameSource:
         return FittedSource(super().open(path), self.size)
 
     def check_sources(self, digests: dict[str, str]) -> None:
         for name, source in (self.given.sources if self.given else {}).items():
-            if digests[name] != source.sha256:
+            if digests.get(name, source.sha256) != source.sha256:  # a shard knows only its own
                 raise UserError(f'source {name} ({source.file}) has another content than the recipe was made with')
 
     def settings(self) -> dict:
@@ -76,7 +89,7 @@ def add_medical_arguments(parser: argparse.ArgumentParser, plan: Plan) -> None:
     parser.add_argument('--seed', type=int, metavar='N', help='draws the sources for the splits (default: 0)')
     parser.add_argument('--recipe', type=Path, metavar='FILE', help=f"another's {FILE}: make the very same clips")
     parser.add_argument('--skip-missing', action='store_true', help='use what is there of an incomplete data set')
-    parser.add_argument('--workers', type=int, metavar='N', help='threads (default: one a core)')
+    add_running_arguments(parser)
     add_footage_arguments(parser)
     parser.set_defaults(cuts=plan.cuts)
 
@@ -90,15 +103,20 @@ def run_medical(args: argparse.Namespace, found: Found) -> int:
     else:
         sources, recipe = _given(args, found)
     # what a recipe lists is all wanted; of a whole data set a damaged video is left out, and noted
-    manifest = prepare(sources, args.output, recipe, workers=args.workers, strict=args.recipe is not None)
-    made = ClipRecipe.of(manifest, found.root, recipe.starts)
-    write_file(args.output / FILE, made.text().encode())
-    print(describe(manifest, args.output, recipe))
-    if recipe.given is not None:
-        listed = sum(len(source.starts) for source in recipe.given.sources.values())
+    manifest = make(sources, args, recipe, strict=args.recipe is not None)
+    if manifest is not None:
+        finish(manifest, args.output)
+    return 0
+
+
+def finish(manifest: dict, output: Path) -> None:
+    """Write the recipe beside the finished splits, and say what was made."""
+    write_file(output / FILE, ClipRecipe.of(manifest).text().encode())
+    print(describe(manifest, output))
+    if 'recipe' in manifest['settings']:  # it was given
+        listed = sum(len(source['starts']) for source in manifest['sources'])
         if len(manifest['clips']) < listed:
             print(f'  {listed - len(manifest["clips"])} clips of the recipe are not there: a cut lies within them')
-    return 0
 
 
 def _planned(args: argparse.Namespace, found: Found) -> MedicalRecipe:
@@ -110,7 +128,7 @@ def _planned(args: argparse.Namespace, found: Found) -> MedicalRecipe:
     split, footage = draw_splits(found, args.split, args.seed or 0, _unfit(found, args.workers)), footage_of(args)
     Recipe(cutting, split, args.format, footage=footage)  # checks the numbers, which come next
     starts = {name: starts_in(runs, length, plan) for name, runs in found.runs.items() if name in found.usable()}
-    return MedicalRecipe(cutting, split, args.format, found.kind, plan.size, starts, footage=footage)
+    return MedicalRecipe(cutting, split, args.format, found.kind, plan.size, found.root, starts, footage=footage)
 
 
 def _unfit(found: Found, workers: int | None) -> set[str]:
@@ -175,8 +193,9 @@ def _given(args: argparse.Namespace, found: Found) -> tuple[dict[str, Path], Med
     cutting = Cutting(given.clip_length, given.clip_length, None, given.scales, None, given.degradations)
     starts = {name: source.starts for name, source in given.sources.items()}
     sources = {name: found.sources[name] for name in given.sources}
-    recipe = MedicalRecipe(cutting, split, args.format, given.dataset, given.size, starts, given, footage=given.footage)
-    return sources, recipe
+    return sources, MedicalRecipe(
+        cutting, split, args.format, given.dataset, given.size, found.root, starts, given, footage=given.footage
+    )
 
 
 def _scales(args: argparse.Namespace, default: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,0 +1,156 @@
+"""Many sources at once: open them, cut them into clips on all cores, and tell what became of each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from pathlib import Path
+
+from tqdm import tqdm
+
+from basicsr_ssm.clips.cut import Crew, cut_source
+from basicsr_ssm.clips.folder_source import image_files
+from basicsr_ssm.clips.masks import MASKS, write_mask
+from basicsr_ssm.clips.recipe import Recipe
+from basicsr_ssm.clips.sources import FrameSource
+from basicsr_ssm.errors import UserError
+from basicsr_ssm.files import WriteError, sha256_of
+
+
+class RefusedError(UserError):
+    """A source that cannot be used, under --strict."""
+
+
+class Skips:
+    """Sources that are left out: name → reason. With `strict` the first one is an error."""
+
+    def __init__(self, strict: bool):
+        self.reasons: dict[str, str] = {}
+        self._strict = strict
+
+    def add(self, name: str, reason: str) -> None:
+        if self._strict:
+            raise RefusedError(f'{reason} (--strict)')
+        self.reasons[name] = reason
+        tqdm.write(f'skipped: {reason}', file=sys.stderr)
+
+
+def digests_of(sources: Mapping[str, Path], workers: int) -> dict[str, str]:
+    """name → checksum of the file, or of a folder's images one after the other."""
+
+    def digest(path: Path) -> str:
+        try:
+            return sha256_of(image_files(path) if path.is_dir() else [path])
+        except OSError as error:
+            raise UserError(f'{error.filename or path}: cannot be read ({error.strerror})') from error
+
+    with ThreadPoolExecutor(workers) as pool:
+        return dict(zip(sources, pool.map(digest, sources.values()), strict=True))
+
+
+def twins_of(digests: Mapping[str, str]) -> dict[str, str]:
+    """Source → the one before it that has the same content. In two splits it would leak."""
+    first: dict[str, str] = {}
+    return {name: one for name, digest in digests.items() if (one := first.setdefault(digest, name)) != name}
+
+
+def same_content(path: Path | str, other: Path | str) -> str:
+    return f'{path}: has the same content as {other}'
+
+
+def open_sources(
+    sources: Mapping[str, Path], digests: Mapping[str, str], recipe: Recipe, workers: int, skips: Skips
+) -> dict[str, FrameSource]:
+    """Open every source; leave out what cannot be opened, is too small, or is a copy of another."""
+    twins = twins_of(digests)
+    with ThreadPoolExecutor(workers) as pool:
+        futures = {name: pool.submit(recipe.open, path) for name, path in sources.items() if name not in twins}
+    opened: dict[str, FrameSource] = {}
+    for name, path in sources.items():
+        if name in twins:
+            skips.add(name, same_content(path, sources[twins[name]]))
+            continue
+        try:
+            source = futures[name].result()
+        except UserError as error:
+            skips.add(name, str(error))
+            continue
+        h, w = source.size
+        if min(h, w) < recipe.cutting.multiple:
+            skips.add(name, f'{source.path}: {w}x{h} is too small for the scales {recipe.cutting.scales}')
+        else:
+            opened[name] = source
+    return opened
+
+
+def cut_sources(
+    opened: Mapping[str, FrameSource], work: Path, recipe: Recipe, workers: int, skips: Skips, hidden: bool | None
+) -> dict[str, dict]:
+    """Cut each into `work`/sources/<name>/<clip>, masks into `work`/masks; source → what cut_source tells."""
+    counts = [recipe.cutting_of(name).frames_needed(source.frame_count) for name, source in opened.items()]
+    bar = tqdm(total=None if None in counts else sum(counts), desc='cut', unit='frame', disable=hidden)
+    results: dict[str, dict] = {}
+    with bar, ThreadPoolExecutor(workers) as encoders, ThreadPoolExecutor(workers) as readers:
+        crew = Crew(encoders, 3 * workers)
+        futures = {}
+        try:
+            for name, source in opened.items():
+                cutting = recipe.cutting_of(name)
+                args = (source, name, work / 'sources' / name, cutting, crew, bar.update, recipe.footage)
+                futures[readers.submit(cut_source, *args)] = name
+            pending = set(futures)
+            while pending:
+                finished, pending = wait(pending, return_when=FIRST_EXCEPTION)
+                for future in sorted(finished, key=lambda f: futures[f]):
+                    try:
+                        results[futures[future]] = future.result()
+                    except WriteError:
+                        raise
+                    except UserError as error:
+                        skips.add(futures[future], str(error))
+        except BaseException:
+            crew.stopping.set()
+            for pool in (readers, encoders):
+                pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    for name in results:
+        if opened[name].mask is not None:
+            write_mask(work / MASKS / f'{name}.png', opened[name].mask, recipe.cutting.multiple)
+    return results
+
+
+def report_of(
+    sources: Mapping[str, Path],
+    digests: Mapping[str, str],
+    recipe: Recipe,
+    opened: Mapping[str, FrameSource],
+    results: Mapping[str, dict],
+    skips: Skips,
+) -> dict:
+    """For cut.json: {'sources': name → what the manifest says of it, and its clips; 'skipped': the others}."""
+
+    def described(name: str) -> dict:
+        path = None if recipe.anonymous else str(sources[name])
+        return {'name': name, 'path': path, 'sha256': digests[name]}
+
+    used = {
+        name: {
+            **described(name),
+            **recipe.note_of(name, sources[name]),
+            'fps': str(opened[name].fps) if opened[name].fps else None,
+            'size': list(opened[name].size),
+            **results[name],
+        }
+        for name in sorted(results)
+    }
+    skipped = []
+    for name, reason in sorted(skips.reasons.items()):
+        skipped.append({**described(name), 'reason': without_paths(reason, sources) if recipe.anonymous else reason})
+    return {'sources': used, 'skipped': skipped}
+
+
+def without_paths(reason: str, sources: Mapping[str, Path]) -> str:
+    for name, path in sorted(sources.items(), key=lambda item: -len(str(item[1]))):  # the longest first
+        reason = reason.replace(str(path), name)
+    return reason
