@@ -123,11 +123,9 @@ def _check(operator, d, *wanted):
             raise ValueError(f'{operator}: {name} {shape} expected for d = {d}, got {(*tensor.shape,)}')
 
 
-# The reference first: these kernels have not passed their tests on a GPU in their present form. BASICSR_SSM_BACKEND
-# takes them.
 _CROSS = Operator(
-    'cross_window_ssd', Backend('reference', reference.cross), Backend('triton', triton.cross, triton.why_not)
+    'cross_window_ssd', Backend('triton', triton.cross, triton.why_not), Backend('reference', reference.cross)
 )
 _INNER = Operator(
-    'inner_window_ssd', Backend('reference', reference.inner), Backend('triton', triton.inner, triton.why_not)
+    'inner_window_ssd', Backend('triton', triton.inner, triton.why_not), Backend('reference', reference.inner)
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-from torch.autograd.function import once_differentiable
 
 from basicsr_ssm.ops import triton_support
 
@@ -26,37 +25,24 @@ def why_not(*args) -> str | None:
 
 
 def cross(projected, readout, conv_weight, conv_bias, readout_weight, readout_bias, pe, dt_bias, A_log, D, gain, eps):
-    parameters = (conv_weight, conv_bias, dt_bias, A_log, D, gain, readout_weight, readout_bias, pe)
-    return _call(projected, readout, parameters, eps)
+    others = readout_weight, readout_bias, pe, None
+    return _operator()(projected, readout, conv_weight, conv_bias, dt_bias, A_log, D, gain, *others, eps)
 
 
 def inner(projected, conv_weight, conv_bias, dt_bias, A_log, D, gain, shift, eps):
-    return _call(projected, None, (conv_weight, conv_bias, dt_bias, A_log, D, gain, shift), eps)
+    others = None, None, None, shift
+    return _operator()(projected, None, conv_weight, conv_bias, dt_bias, A_log, D, gain, *others, eps)
 
 
-def _call(projected, readout, parameters, eps):
-    tensors = (*map(_rows, (projected, readout)), *(v.contiguous() for v in parameters))
-    if torch.is_grad_enabled() and any(v is not None and v.requires_grad for v in tensors):
-        return _WindowedSSD.apply(eps, *tensors)
-    return _forward(eps, *tensors)
+def _operator():
+    from basicsr_ssm.ops.windowed_ssd.torch_op import windowed_ssd
+
+    return windowed_ssd
 
 
 def _rows(v):
     """v, or a copy, with the numbers of a token side by side."""
     return v if v is None or v.stride(2) == 1 else v.contiguous()
-
-
-class _WindowedSSD(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, eps, *tensors):
-        ctx.eps = eps
-        ctx.save_for_backward(*tensors)
-        return _forward(eps, *tensors)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad):
-        return None, *_backward(ctx.eps, grad, *ctx.saved_tensors)
 
 
 def _sizes(projected, readout, dt_bias, most):
@@ -83,16 +69,19 @@ def _sizes(projected, readout, dt_bias, most):
     )
 
 
-def _forward(eps, projected, readout, conv_weight, conv_bias, dt_bias, A_log, D, gain, *others):
-    from basicsr_ssm.ops.windowed_ssd.triton_forward import forward
+def forward(projected, readout, *parameters):
+    """Arguments as those of the operator in `torch_op`."""
+    from basicsr_ssm.ops.windowed_ssd.triton_forward import forward as kernel
 
+    *parameters, eps = parameters
+    projected, readout = _rows(projected), _rows(readout)
+    conv_weight, conv_bias, dt_bias, A_log, D, gain, readout_weight, readout_bias, pe, shift = map(_whole, parameters)
     sizes = _sizes(projected, readout, dt_bias, _FORWARD_CHUNK)
     batch, length = projected.shape[:2]
-    readout_weight, readout_bias, pe, shift = (*others, None) if sizes['CROSS'] else (None, None, None, *others)
     out = projected.new_empty(batch, length, gain.shape[0])
     scratch = projected.new_empty(batch, sizes['SCRATCH'], dtype=torch.float32)
-    with torch.cuda.device_of(projected):
-        forward[(batch,)](
+    with triton_support.on_device_of(projected):
+        kernel[(batch,)](
             projected, readout, out, scratch,
             conv_weight, conv_bias, readout_weight, readout_bias, pe, dt_bias, A_log, D, gain, shift,
             projected.stride(0), 0 if readout is None else readout.stride(0), **sizes, EPS=eps,
@@ -100,23 +89,29 @@ def _forward(eps, projected, readout, conv_weight, conv_bias, dt_bias, A_log, D,
     return out
 
 
-def _backward(eps, grad, projected, readout, *parameters):
-    """Gradients of projected, readout and the parameters."""
-    from basicsr_ssm.ops.windowed_ssd.triton_backward import backward
+def _whole(v):
+    return None if v is None else v.contiguous()
 
-    conv_weight, conv_bias, dt_bias, A_log, D, gain, *others = parameters
+
+def backward(grad, projected, readout, *parameters):
+    """Gradients of the tensors that there are, in their order, shapes and dtypes."""
+    from basicsr_ssm.ops.windowed_ssd.triton_backward import backward as kernel
+
+    *parameters, eps = parameters
+    projected, readout, parameters = _rows(projected), _rows(readout), [*map(_whole, parameters)]
+    conv_weight, conv_bias, dt_bias, A_log, D, gain, readout_weight, readout_bias, pe, _ = parameters
     sizes = _sizes(projected, readout, dt_bias, _BACKWARD_CHUNK)
     sizes['SCRATCH'] += sizes['CHUNKS'] * sizes['PADDED'] * 256
     sizes['num_warps'] = max(4, sizes['num_warps'])  # two alone run out of registers
     batch = projected.shape[0]
-    readout_weight, readout_bias, pe = others if sizes['CROSS'] else (None, None, None)
     to_projected = projected.new_empty(projected.shape)
     to_readout = None if readout is None else readout.new_empty(readout.shape)
     scratch = projected.new_empty(batch, sizes['SCRATCH'], dtype=torch.float32)
+    parameters = [v for v in parameters if v is not None]
     counts = [v.numel() for v in parameters]
     partial = projected.new_empty(batch, sum(counts), dtype=torch.float32)
-    with torch.cuda.device_of(projected):
-        backward[(batch,)](
+    with triton_support.on_device_of(projected):
+        kernel[(batch,)](
             projected, readout, scratch, grad.contiguous(),
             conv_weight, conv_bias, readout_weight, readout_bias, pe, dt_bias, A_log, D, gain,
             to_projected, to_readout, partial,
@@ -124,4 +119,5 @@ def _backward(eps, grad, projected, readout, *parameters):
             **sizes, PARTIAL=sum(counts), EPS=eps,
         )  # fmt: skip
     shares = partial.sum(0).split(counts)
-    return to_projected, to_readout, *(s.view(v.shape).to(v.dtype) for s, v in zip(shares, parameters, strict=True))
+    to_parameters = [share.view(v.shape).to(v.dtype, copy=True) for share, v in zip(shares, parameters, strict=True)]
+    return [v for v in (to_projected, to_readout) if v is not None] + to_parameters
