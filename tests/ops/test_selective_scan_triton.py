@@ -126,6 +126,16 @@ def test_more_tiles_of_chunks_than_one(direction, short_chunks, monkeypatch):
 
 
 @interpreted
+@pytest.mark.parametrize('keep', [False, True])
+def test_as_an_operator_of_pytorch(keep, short_chunks):
+    from basicsr_ssm.ops.selective_scan.torch_op import selective_scan as operator
+
+    tensors = inputs(1, 9, 3, 2, 'both').values()
+    args = (*(v.requires_grad_(keep) for v in tensors), True, 'both', 'triton', keep)
+    torch.library.opcheck(operator, args, test_utils=('test_schema', 'test_autograd_registration', 'test_faketensor'))
+
+
+@interpreted
 def test_decays_of_nothing(short_chunks):
     tensors = inputs(1, 11, 4, 4)
     tensors['delta'][:, ::3] *= 60

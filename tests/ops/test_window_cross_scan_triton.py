@@ -10,7 +10,7 @@ import torch
 
 import basicsr_ssm
 from basicsr_ssm.ops import window_cross_scan
-from basicsr_ssm.ops.dispatch import BackendError
+from basicsr_ssm.ops.dispatch import BackendError, operators
 
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 NAMES = ('frame', 'positions', 'encoding', 'C', 'A', 'D')
@@ -130,8 +130,15 @@ def test_a_deterministic_gradient():
 
 @interpreted
 def test_it_is_the_first_choice():
-    args = tensors()
-    assert type(window_cross_scan(*args).grad_fn).__name__ == '_WindowCrossScanBackward'
+    operator = next(v for v in operators() if v.name == 'window_cross_scan')
+    assert operator.choose(None, *tensors()).name == 'triton'
+
+
+@interpreted
+def test_as_an_operator_of_pytorch():
+    from basicsr_ssm.ops.cross_scan.torch_op import window_cross_scan as operator
+
+    torch.library.opcheck(operator, tuple(tensors()))
 
 
 @interpreted

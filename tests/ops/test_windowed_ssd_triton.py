@@ -103,6 +103,17 @@ def test_interpreter_strong_decay_keeps_its_digits(form):
     assert_exact(form, tensors)
 
 
+@interpreted
+@pytest.mark.parametrize('form', FORMS)
+def test_interpreter_as_an_operator_of_pytorch(form, monkeypatch):
+    module = importlib.import_module('basicsr_ssm.ops.windowed_ssd.torch_op')
+    calls = []
+    monkeypatch.setattr(module, 'windowed_ssd', lambda *args: calls.append(args))
+    triton(form, *(v.float().requires_grad_() for v in inputs(form, batch=1, length=16, heads=1).values()))
+    monkeypatch.undo()
+    torch.library.opcheck(module.windowed_ssd, calls[0])
+
+
 @pytest.fixture
 def exact_float32(monkeypatch):
     monkeypatch.setattr(torch.backends.cuda.matmul, 'allow_tf32', False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from basicsr_ssm.ops.cross_scan import triton
 from basicsr_ssm.ops.cross_scan.reference import reference, sample_points
-from basicsr_ssm.ops.cross_scan.triton import triton, why_not
 from basicsr_ssm.ops.dispatch import Backend, Operator
 
 __all__ = ['sample_points', 'window_cross_scan']
@@ -58,4 +58,10 @@ def window_cross_scan(
     return _OPERATOR(backend, frame, positions, encoding, C, A, D)
 
 
-_OPERATOR = Operator('window_cross_scan', Backend('triton', triton, why_not), Backend('reference', reference))
+def _triton(*tensors):
+    from basicsr_ssm.ops.cross_scan.torch_op import window_cross_scan
+
+    return window_cross_scan(*tensors)
+
+
+_OPERATOR = Operator('window_cross_scan', Backend('triton', _triton, triton.why_not), Backend('reference', reference))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 
 import torch
-from torch.autograd.function import once_differentiable
 
 from basicsr_ssm.ops import triton_support
 
@@ -44,16 +43,12 @@ def why_not(*args) -> str | None:
     return None
 
 
-def triton(frame, positions, encoding, C, A, D):
-    return _WindowCrossScan.apply(frame, positions, encoding, C, A, D)
-
-
 def _block(channels: int) -> int:
     """Channels of a program: as few idle lanes as possible, then as many channels a lane as possible."""
     return min((128, 64, 32), key=lambda block: -(-channels // block) * block)
 
 
-class _Call:
+class Call:
     """Tensors as the kernels want them, and what all kernels are told."""
 
     def __init__(self, frame, positions, encoding, C, A, D):
@@ -97,7 +92,7 @@ class _Call:
         )  # fmt: skip
 
 
-def _forward(call: _Call):
+def forward(call: Call):
     from basicsr_ssm.ops.cross_scan.triton_forward import scan
 
     shape = (call.images, call.image_rows, call.columns, call.channels)
@@ -114,25 +109,3 @@ def _forward(call: _Call):
             **call.constants, num_warps=_PIXELS,
         )  # fmt: skip
     return y
-
-
-class _WindowCrossScan(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, *tensors):
-        ctx.save_for_backward(*tensors)
-        with _on(tensors[0].device):
-            return _forward(_Call(*tensors))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, dy):
-        from basicsr_ssm.ops.cross_scan.triton_gradient import gradients
-
-        with _on(dy.device):
-            frame, *others = ctx.saved_tensors
-            grads = gradients(_Call(frame.contiguous(), *others), dy)
-        return tuple(g.to(v.dtype) for g, v in zip(grads, ctx.saved_tensors, strict=True))
-
-
-def _on(device: torch.device):
-    return torch.cuda.device(device) if device.type == 'cuda' else torch.device(device)

@@ -1,0 +1,90 @@
+"""torch.compile and torch.export take every operator of the reference path whole, with gradients."""
+
+import pytest
+import torch
+
+from basicsr_ssm import ops
+
+pytestmark = pytest.mark.skipif(not hasattr(torch.library, 'custom_op'), reason='no operators of ours in this PyTorch')
+
+
+def normal(*shapes):
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=generator) for shape in shapes]
+
+
+def scan(direction):
+    u, delta, B, C, z, D, A = normal((1, 9, 3), (1, 9, 3), (1, 9, 2), (1, 9, 2), (1, 9, 3), (3,), (3, 2))
+    if direction == 'both':
+        A, D = torch.stack([A, A]), torch.stack([D, D])
+
+    def call(u, delta, A, B, C, D, z):
+        return ops.selective_scan(u, delta, -A.abs(), B, C, D, z, delta_softplus=True, direction=direction)
+
+    return call, [u, delta, A, B, C, D, z]
+
+
+def window_scan():
+    frame, positions, encoding, C, A, D = normal((1, 4, 5, 8), (1, 2, 3, 4, 2), (4, 8), (1, 2, 3, 2), (3, 2), (3,))
+
+    def call(frame, positions, encoding, C, A, D):
+        return ops.window_cross_scan(frame, positions, encoding, C, -A.exp(), D)
+
+    return call, [frame, positions * 3 + 0.3, encoding, C, A, D]
+
+
+def inner_window():
+    shapes = (2, 16, 65), (48, 3), (48,), (1,), (1,), (1,), (32,), (32,)
+    return ops.inner_window_ssd, normal(*shapes)
+
+
+def cross_window():
+    shapes = (2, 16, 49), (2, 16, 16), (32, 3), (32,), (16, 3), (16,), (16, 3, 3), (1,), (1,), (1,), (16,)
+    return ops.cross_window_ssd, normal(*shapes)
+
+
+def conv1d():
+    return lambda x, w, b: ops.causal_conv1d(x, w, b, activation='silu'), normal((2, 7, 5), (5, 3), (5,))
+
+
+def depthwise():
+    return ops.depthwise_conv3d, normal((1, 2, 3, 4, 5), (5, 1, 3, 3, 3), (5,))
+
+
+def warp():
+    return ops.flow_warp, normal((1, 3, 5, 6), (1, 2, 5, 6))
+
+
+CASES = {
+    **{f'scan {d}': (lambda d=d: scan(d)) for d in ('forward', 'reverse', 'both')},
+    'window scan': window_scan,
+    'inner window': inner_window,
+    'cross window': cross_window,
+    'conv1d': conv1d,
+    'depthwise': depthwise,
+    'warp': warp,
+}
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_compiled_whole(case):
+    call, tensors = CASES[case]()
+    tensors = [v.requires_grad_() for v in tensors]
+    expected = call(*tensors)
+    got = torch.compile(call, backend='aot_eager', fullgraph=True)(*tensors)
+    torch.testing.assert_close(got, expected)
+    weight = torch.randn_like(expected)
+    grads = (torch.autograd.grad(v, tensors, weight) for v in (got, expected))
+    torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_exported(case):
+    call, tensors = CASES[case]()
+
+    class Module(torch.nn.Module):
+        def forward(self, *tensors):
+            return call(*tensors)
+
+    exported = torch.export.export(Module(), tuple(tensors))
+    torch.testing.assert_close(exported.module()(*tensors), call(*tensors))
