@@ -11,6 +11,7 @@ import lmdb
 import numpy as np
 
 from basicsr_ssm.errors import UserError
+from basicsr_ssm.lmdb_file import open_lmdb
 
 IMAGE_SUFFIXES = frozenset({'.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff'})
 
@@ -122,7 +123,7 @@ class _Environments:
         identity = (file.st_dev, file.st_ino)
         with self._lock:
             if identity not in self._open:
-                self._open[identity] = lmdb.open(str(root), readonly=True, lock=False, readahead=False, create=False)
+                self._open[identity] = open_lmdb(root)
             return self._open[identity]
 
 

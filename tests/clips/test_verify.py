@@ -261,6 +261,16 @@ def test_lmdb_that_is_none(make):
     assert 'holds no data.mdb' in said(findings, 'counts') and not (root / 'val/GT.lmdb/data.mdb').exists()
 
 
+def test_lmdb_that_is_cut_off(make):
+    """As by a copy that was interrupted. LMDB itself would end the process with SIGBUS."""
+    root = make('lmdb')
+    file = root / 'train/GT.lmdb/data.mdb'
+    os.truncate(file, file.stat().st_size * 6 // 10)
+    findings = check(root)
+    assert {'counts', 'decoding'} <= failed(findings)
+    assert 'data.mdb is cut off: it has' in said(findings, 'counts')
+
+
 def test_a_list_that_differs_from_the_manifest(make):
     root = make()
     path = root / 'train/meta_info.txt'

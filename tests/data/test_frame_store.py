@@ -86,6 +86,15 @@ def test_damaged_database_is_named(tmp_path):
         LmdbFrames(tmp_path / 'x.lmdb').read('a/0')
 
 
+def test_database_that_is_cut_off_is_an_error_and_no_signal(tmp_path):
+    values = {f'a/{i}': bytes(20_000) for i in range(40)}
+    write_database(tmp_path / 'x.lmdb', values)
+    file = tmp_path / 'x.lmdb' / 'data.mdb'
+    os.truncate(file, file.stat().st_size // 2)
+    with pytest.raises(DatasetError, match=r'cannot read frame a/39 in .*x\.lmdb: data\.mdb is cut off'):
+        LmdbFrames(tmp_path / 'x.lmdb').read('a/39')
+
+
 def test_roots_that_are_not_there(tmp_path):
     with pytest.raises(DatasetError, match='no such folder: .*gone'):
         FolderFrames(tmp_path / 'gone')

@@ -14,6 +14,7 @@ import lmdb
 
 from basicsr_ssm.clips.folder_source import IMAGE_SUFFIXES, natural_key
 from basicsr_ssm.errors import UserError
+from basicsr_ssm.lmdb_file import open_lmdb
 
 _KIND = re.compile(r'(GT|B[ID]x(\d+))(\.lmdb)?')
 _META_LINE = re.compile(r'(.+?)\.\w+ \((\d+),(\d+),\d+\)(?: \d+)?')
@@ -102,7 +103,7 @@ class LmdbStore(Store):
     def _environment(self) -> lmdb.Environment:
         if not (self.path / 'data.mdb').is_file():  # lmdb would make one
             raise UserError('it holds no data.mdb')
-        return lmdb.open(str(self.path), readonly=True, lock=False, readahead=False, create=False, max_readers=1024)
+        return open_lmdb(self.path)
 
     def read(self, clip: str, frame: str) -> bytes:
         try:
