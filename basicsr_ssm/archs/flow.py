@@ -4,21 +4,9 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from basicsr.archs.spynet_arch import SpyNet
 from torch import nn
 
 _SPYNET_LEAST = 64
-
-
-def start_without_motion(spynet: SpyNet) -> None:
-    """Makes an untrained SpyNet give zero flow, where its random start would give noise of several pixels.
-
-    The last convolution of each level is set to zero; it learns from there.
-    """
-    for level in spynet.basic_module:
-        last = level.basic_module[-1]
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
 
 
 def is_mirrored(clip: torch.Tensor) -> bool:

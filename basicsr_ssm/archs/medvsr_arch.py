@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from basicsr.archs.basicvsr_arch import ConvResidualBlocks
-from basicsr.archs.spynet_arch import SpyNet
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
 from basicsr_ssm.archs.arguments import Arguments
 from basicsr_ssm.archs.deform_alignment import FlowGuidedDeformAlignment
-from basicsr_ssm.archs.flow import clip_flows, start_without_motion
+from basicsr_ssm.archs.flow import clip_flows
 from basicsr_ssm.archs.published_options import check_published
 from basicsr_ssm.archs.reconstruction import InnerStateSpaceReconstruction
+from basicsr_ssm.archs.spynet import SpyNet, start_without_motion
 from basicsr_ssm.archs.state_space_blocks import CROSS_MIXERS, CrossStateSpaceBlock
 from basicsr_ssm.archs.upsampling import UPSAMPLING_STEPS, add_upsampling, upsample
 from basicsr_ssm.checkpoints import load_spynet

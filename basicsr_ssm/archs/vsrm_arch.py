@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from basicsr.archs.spynet_arch import SpyNet
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -13,9 +12,10 @@ from basicsr_ssm.archs.alignment import NoAlignment
 from basicsr_ssm.archs.arguments import Arguments
 from basicsr_ssm.archs.cross_mamba_alignment import DeformableCrossMambaAlignment, offset_limit
 from basicsr_ssm.archs.dual_aggregation import MIXERS, T2S, BlockSettings, FeaturePropagationBlock
-from basicsr_ssm.archs.flow import clip_flows, start_without_motion
+from basicsr_ssm.archs.flow import clip_flows
 from basicsr_ssm.archs.guided_deform_alignment import GuidedDeformAttention
 from basicsr_ssm.archs.implicit_alignment import ImplicitAlignment
+from basicsr_ssm.archs.spynet import SpyNet, start_without_motion
 from basicsr_ssm.archs.temporal_gated_ffn import FFNS
 from basicsr_ssm.archs.upsampling import LAST_CHANNELS, UPSAMPLING_STEPS, add_upsampling, upsample
 from basicsr_ssm.checkpoints import load_spynet

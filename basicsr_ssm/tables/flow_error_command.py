@@ -27,8 +27,8 @@ def run(args: argparse.Namespace) -> int:
     """Prints the table and writes the files."""
     import cv2
     import torch
-    from basicsr.archs.spynet_arch import SpyNet
 
+    from basicsr_ssm.archs.spynet import SpyNet
     from basicsr_ssm.checkpoints import load_spynet
     from basicsr_ssm.files import write_file, write_json, writing
     from basicsr_ssm.metrics.flow_error import mean_flow_error

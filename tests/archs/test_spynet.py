@@ -1,0 +1,30 @@
+import pytest
+import torch
+from basicsr.archs import spynet_arch
+
+from basicsr_ssm.archs.spynet import SpyNet
+
+
+@pytest.fixture(scope='module')
+def networks():
+    torch.manual_seed(0)
+    ours, theirs = SpyNet().eval(), spynet_arch.SpyNet().eval()
+    theirs.load_state_dict(ours.state_dict())
+    return ours, theirs
+
+
+@pytest.mark.parametrize('size', [(64, 64), (65, 70), (96, 130)])
+def test_bit_for_bit_that_of_basicsr(networks, size):
+    ours, theirs = networks
+    a, b = torch.rand(2, 2, 3, *size, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.equal(ours(a, b), theirs(a, b))
+
+
+def test_same_gradients(networks):
+    frames = torch.rand(2, 1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+    grads = []
+    for net in networks:
+        a, b = (v.clone().requires_grad_() for v in frames)
+        grads.append(torch.autograd.grad(net(a, b).square().sum(), (a, b, *net.parameters())))
+    torch.testing.assert_close(*grads)
