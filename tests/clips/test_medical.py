@@ -34,7 +34,7 @@ from basicsr_ssm.options.yaml_file import read_options
 
 SIZE = (16, 24)
 SMALL = {
-    'hyperkvasir': HyperKvasirNumbers(videos=4, size=SIZE),
+    'hyperkvasir': HyperKvasirNumbers(videos=(4,), size=SIZE),
     'ldpolyp': LDPolypNumbers(train=3, test=2, frames=40, size=SIZE),
     'endovis18': EndoVis18Numbers(train=(1, 2, 5), test=(1,), train_frames=7, test_frames=(8, 9), size=SIZE),
     'cataract101': Cataract101Numbers(videos=3, size=SIZE),
@@ -166,7 +166,7 @@ def test_the_folder_or_the_one_above_may_be_given(kind, name, trees):
 
 
 def test_published_numbers():
-    assert HyperKvasirNumbers() == HyperKvasirNumbers(374, (576, 720))
+    assert HyperKvasirNumbers() == HyperKvasirNumbers((373, 374), (576, 720))
     assert LDPolypNumbers() == LDPolypNumbers(100, 60, 40266, (480, 560))
     assert len(EndoVis18Numbers().train) == 15 and 8 not in EndoVis18Numbers().train
     assert (EndoVis18Numbers().train_frames, EndoVis18Numbers().size) == (149, (1024, 1280))
@@ -227,6 +227,19 @@ def test_endovis18_names_what_is_missing_and_extra(trees):
     assert '6 frames, with 1 gaps, published are 7' in found.faults['seq_5']
     assert '1 of 3 sequences missing (seq_2)' in found.faults['training release'] and len(found.faults) == 2
     assert 'seq_8: no such sequence' in found.extra[0]
+
+
+def test_endovis18_as_its_archives_unpack(trees):
+    """Folders within folders of the same name, and corrected labels beside them."""
+    root = trees('endovis18')
+    (root / 'nested/test_data/seq_1-20181014T000000Z-001').mkdir(parents=True)
+    (root / 'test_data/seq_1').rename(root / 'nested/test_data/seq_1-20181014T000000Z-001/seq_1')
+    (root / 'test_data').rmdir()
+    (root / 'nested').rename(root / 'test_data')
+    (root / 'repairs/repairs').mkdir(parents=True)
+    (root / 'repairs/repairs/seq_1_frame042.png').touch()
+    found = find_endovis18(root, SMALL['endovis18'])
+    assert not found.faults and not found.extra and found.fixed == {'test_seq_1': 'test'}
 
 
 def test_cataract101_names_what_is_missing_and_extra(trees):

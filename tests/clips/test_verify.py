@@ -269,6 +269,7 @@ def test_lmdb_that_is_cut_off(make):
     findings = check(root)
     assert {'counts', 'decoding'} <= failed(findings)
     assert 'data.mdb is cut off: it has' in said(findings, 'counts')
+    assert 'train/a_0000: 4 GT frames, first 00000000: cannot be read' in said(findings, 'decoding')  # in one line
 
 
 def test_a_list_that_differs_from_the_manifest(make):

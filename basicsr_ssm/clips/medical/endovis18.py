@@ -15,7 +15,7 @@ from basicsr_ssm.clips.published import name_some
 
 HELP = 'EndoVis18: seq_N/left_frames/frameNNN.png of the training and test releases'
 
-PLAN = Plan(size=(1024, 1280), stride=50, cuts='ignore')  # one or two frames a second were published
+PLAN = Plan(size=(1024, 1280), stride=50, cuts='ignore')  # one frame a second was published
 RELEASES = {  # the sequences of each training release; there is no seq_8
     'miccai_challenge_2018_release_1': (1, 2, 3, 4),
     'miccai_challenge_release_2': (5, 6, 7),

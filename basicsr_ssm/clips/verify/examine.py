@@ -161,7 +161,8 @@ def _lq(stored: Stored, clip: Clip, kind: str, kept: dict[str, np.ndarray], entr
 
 def _images(stored: Stored, clip: Clip, kind: str, frames: list[str], size: tuple, entry: dict, advance):
     """(name, pixels or None) of every frame; what is wrong with bytes, list or size is said."""
-    store, digest, whole = stored.splits[clip.split][kind], hashlib.sha256(), True
+    store, digest = stored.splits[clip.split][kind], hashlib.sha256()
+    unread: list[tuple[str, str]] = []
     odd: list[tuple[str, tuple]] = []
     wanted = tuple(size) if any(size) else None
     for name in frames:
@@ -171,8 +172,7 @@ def _images(stored: Stored, clip: Clip, kind: str, frames: list[str], size: tupl
             digest.update(content)
             image = decode(content)
         except UserError as error:
-            clip.say('decoding', f'{kind} {name}: {error}')
-            whole = False
+            unread.append((name, str(error)))
             yield name, None
             continue
         clip.decoded += 1
@@ -181,13 +181,16 @@ def _images(stored: Stored, clip: Clip, kind: str, frames: list[str], size: tupl
         if image.shape[:2] != wanted or listed != wanted:
             odd.append((name, listed if image.shape[:2] == wanted else image.shape[:2]))
         yield name, image
+    if unread:
+        some = kind if len(unread) == 1 else f'{len(unread)} {kind} frames, first'
+        clip.say('decoding', f'{some} {unread[0][0]}: {unread[0][1]}')
     if odd:
         (h, w), (want_h, want_w) = odd[0][1], wanted
         clip.say(
             'sizes', f'{len(odd)} {kind} frames, first {odd[0][0]}: {w}x{h} (width x height), not {want_w}x{want_h}'
         )
     expected = entry.get('sha256', {}).get(kind)
-    if expected is not None and whole:
+    if expected is not None and not unread:
         clip.checksums += 1
         if digest.hexdigest() != expected:
             clip.say('checksums', f'{kind}: the frames are not those of the manifest')

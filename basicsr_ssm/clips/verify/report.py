@@ -181,5 +181,5 @@ figure{margin:1em 0}figure img{width:100%;border-radius:3px}figcaption{font-size
 .plot{display:inline-block;width:300px;margin:0 2em 1em 0}
 svg rect{fill:#3a7ca5}svg path{stroke:#888;fill:none}svg text{font-size:10px;fill:currentColor}
 b.failed,span.failed,p.failed{color:#c0392b}b.look,span.look{color:#b7791f}b.passed,p.passed{color:#2e8b57}
-b.not{color:#888}small{color:#888}details{margin:1em 0}
+b.not{color:#888}small{color:#888}details{margin:1em 0}details ul{max-height:24em;overflow:auto}
 """
