@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from basicsr_ssm.archs.cross_attention import CrossAttention, CrossLinearAttention
+from basicsr_ssm.archs.layer_norm import LayerNorm
 from basicsr_ssm.archs.mamba2 import CrossMamba2, InnerMamba2
 from basicsr_ssm.archs.windows import Mlp, over_windows
 
@@ -28,10 +29,10 @@ class CrossStateSpaceBlock(nn.Module):
     def __init__(self, channels: int, window_size: int, mixer: str = 'mamba2'):
         super().__init__()
         self.window_size = window_size
-        self.norm1 = nn.LayerNorm(channels)
-        self.norm1_b = nn.LayerNorm(channels)
+        self.norm1 = LayerNorm(channels)
+        self.norm1_b = LayerNorm(channels)
         self.mixer = CROSS_MIXERS[mixer](channels, window_size)
-        self.norm2 = nn.LayerNorm(channels)
+        self.norm2 = LayerNorm(channels)
         self.mlp = Mlp(channels, 4 * channels)
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -48,9 +49,9 @@ class InnerStateSpaceBlock(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.norm1 = nn.LayerNorm(channels)
+        self.norm1 = LayerNorm(channels)
         self.mixer = InnerMamba2(channels)
-        self.norm2 = nn.LayerNorm(channels)
+        self.norm2 = LayerNorm(channels)
         self.mlp = Mlp(channels, 2 * channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -49,6 +49,11 @@ def on_device_of(v: torch.Tensor):
     return torch.cuda.device(v.device) if v.is_cuda else contextlib.nullcontext()
 
 
+def multiprocessors(device: torch.device) -> int:
+    """How many a GPU has; 1 of a CPU, in the interpreter."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == 'cuda' else 1
+
+
 @lru_cache
 def _version() -> tuple[int, ...] | None:
     if importlib.util.find_spec('triton') is None:

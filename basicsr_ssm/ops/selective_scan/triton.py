@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 
@@ -50,14 +49,11 @@ def _sizes(u, n) -> _Sizes:
     batch, length, channels = u.shape
     block = 64 if n <= 16 else 32
     # one wave of the 12 programs that fit a multiprocessor, or what comes nearest to it
-    wanted = min(length, _parts(batch * length * _parts(channels, block), 12 * _multiprocessors(u.device)))
+    wanted = min(
+        length, _parts(batch * length * _parts(channels, block), 12 * triton_support.multiprocessors(u.device))
+    )
     chunk = _up(length, 4) if length <= 16 else min(_up(wanted, 16), _LONGEST_CHUNK)
     return _Sizes(block, chunk, fetch=8 if chunk > 16 else 0)
-
-
-@lru_cache
-def _multiprocessors(device) -> int:
-    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == 'cuda' else 1
 
 
 def _parts(size, part):

@@ -11,7 +11,6 @@ import triton.language as tl
 
 from basicsr_ssm.ops.selective_scan.triton_steps import (
     LOG2E,
-    LOOP_LENGTH,
     VARYING,
     column,
     fetch,
@@ -19,6 +18,7 @@ from basicsr_ssm.ops.selective_scan.triton_steps import (
     sigmoid,
     softplus,
 )
+from basicsr_ssm.ops.triton_types import LOOP_LENGTH
 
 
 @triton.jit

@@ -9,7 +9,6 @@ import triton.language as tl
 
 from basicsr_ssm.ops.selective_scan.triton_steps import (
     LOG2E,
-    LOOP_LENGTH,
     VARYING,
     column,
     fetch,
@@ -17,6 +16,7 @@ from basicsr_ssm.ops.selective_scan.triton_steps import (
     sigmoid,
     softplus,
 )
+from basicsr_ssm.ops.triton_types import LOOP_LENGTH
 
 
 @triton.jit(do_not_specialize=VARYING)

@@ -7,23 +7,15 @@ times log2(e). Exponentials made of multiply-adds, one in 4 or 8, gained nothing
 import triton
 import triton.language as tl
 
+from basicsr_ssm.ops.triton_types import ON_GPU
+
 LOG2E = tl.constexpr(1.4426950408889634)
 
 # arguments that change from clip to clip: a value of 1 or a multiple of 16 must not mean another compilation
 VARYING = ('CHUNK', 'TILES', 'batch', 'length', 'chunks', 'blocks', 'groups', 'parts', 'total', 'reverse')
 
 
-@triton.jit
-def _a_jit_function():
-    pass
-
-
-_ON_GPU = isinstance(_a_jit_function, triton.JITFunction)  # and not in the interpreter
-
-# The interpreter knows no loops of a length that is only known when a kernel runs.
-LOOP_LENGTH = 'i32' if _ON_GPU else tl.constexpr
-
-if _ON_GPU:
+if ON_GPU:
 
     @triton.jit
     def reciprocal(x):
@@ -58,7 +50,7 @@ def sigmoid(x):
     return reciprocal(1.0 + tl.exp2(x * -LOG2E))
 
 
-if _ON_GPU:
+if ON_GPU:
 
     @triton.jit
     def _to_cache(at):

@@ -12,15 +12,12 @@ Scratch of a window, float32: (LENGTH, D + 32) values u, B, C as the scan takes 
 import triton
 import triton.language as tl
 
+from basicsr_ssm.ops.triton_types import ON_GPU
+
 LOG2E = tl.constexpr(1.4426950408889634)
 
 
-@triton.jit
-def _a_jit_function():
-    pass
-
-
-if isinstance(_a_jit_function, triton.JITFunction):
+if ON_GPU:
 
     @triton.jit
     def exp2(x):
