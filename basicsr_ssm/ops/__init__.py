@@ -7,8 +7,9 @@ Nothing here knows BasicSR.
 from basicsr_ssm.ops.causal_conv1d import causal_conv1d
 from basicsr_ssm.ops.cross_scan import window_cross_scan
 from basicsr_ssm.ops.deform_conv import deform_conv2d
-from basicsr_ssm.ops.depthwise_conv3d import depthwise_conv3d
+from basicsr_ssm.ops.depthwise_conv import depthwise_conv2d, depthwise_conv3d
 from basicsr_ssm.ops.flow_warp import flow_warp
+from basicsr_ssm.ops.layer_norm import layer_norm
 from basicsr_ssm.ops.selective_scan import selective_scan
 from basicsr_ssm.ops.ssd import ssd
 from basicsr_ssm.ops.windowed_ssd import cross_window_ssd, inner_window_ssd
@@ -17,9 +18,11 @@ __all__ = [
     'causal_conv1d',
     'cross_window_ssd',
     'deform_conv2d',
+    'depthwise_conv2d',
     'depthwise_conv3d',
     'flow_warp',
     'inner_window_ssd',
+    'layer_norm',
     'selective_scan',
     'ssd',
     'window_cross_scan',
