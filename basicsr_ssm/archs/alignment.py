@@ -45,7 +45,8 @@ def sampling_positions(flow: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     dtype = torch.promote_types(flow.dtype, torch.float32)  # in bfloat16 a position past 256 is off by a pixel
     height, width = flow.shape[2:]
     position = pixel_grid(height, width, flow.device, dtype) + flow.to(dtype).permute(0, 2, 3, 1)
-    position = position.clamp(min=0).minimum(position.new_tensor([width - 1, height - 1]))
+    x, y = position.unbind(-1)
+    position = torch.stack([x.clamp(0, width - 1), y.clamp(0, height - 1)], dim=-1)
     whole = position.detach().floor()
     return whole, position - whole
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from basicsr_ssm.archs.gated_mixers import GatedAttention, GatedConv3d, GatedWindowAttention
+from basicsr_ssm.archs.layer_norm import LayerNorm
 from basicsr_ssm.archs.mamba import VideoMamba
 from basicsr_ssm.archs.temporal_gated_ffn import make_ffn
 
@@ -43,9 +44,9 @@ class MambaBlock(nn.Module):
 
     def __init__(self, s: BlockSettings, order: str, number: int):
         super().__init__()
-        self.norm1 = nn.LayerNorm(s.embed_dim)
+        self.norm1 = LayerNorm(s.embed_dim)
         self.mixer = _make_mixer(s, order, number)
-        self.norm2 = nn.LayerNorm(s.embed_dim)
+        self.norm2 = LayerNorm(s.embed_dim)
         self.ffn = make_ffn(s.ffn, s.embed_dim, round(s.ffn_ratio * s.embed_dim))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -101,11 +102,11 @@ class FeaturePropagationBlock(nn.Module):
     def __init__(self, s: BlockSettings, depths: tuple[int, ...]):
         super().__init__()
         self.dambs = nn.Sequential(*(DualAggregationMambaBlock(s, depth) for depth in depths))
-        self.norm = nn.LayerNorm(s.embed_dim)
+        self.norm = LayerNorm(s.embed_dim)
         self.conv = nn.Conv2d(s.embed_dim, s.embed_dim, 3, padding=1)
 
     def forward(self, previous: torch.Tensor, current: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
         """Aligned previous feature, present one, aligned one before the previous; (n, C, h, w) each → (n, C, h, w)."""
-        x = torch.stack([previous, current, before], dim=1).permute(0, 1, 3, 4, 2)
+        x = torch.stack([v.permute(0, 2, 3, 1) for v in (previous, current, before)], dim=1)
         out = self.norm(self.dambs(x)[:, 1])
         return current + self.conv(out.permute(0, 3, 1, 2))

@@ -15,6 +15,7 @@ from basicsr_ssm.archs.dual_aggregation import MIXERS, T2S, BlockSettings, Featu
 from basicsr_ssm.archs.flow import clip_flows
 from basicsr_ssm.archs.guided_deform_alignment import GuidedDeformAttention
 from basicsr_ssm.archs.implicit_alignment import ImplicitAlignment
+from basicsr_ssm.archs.layout import channels_together
 from basicsr_ssm.archs.spynet import SpyNet, start_without_motion
 from basicsr_ssm.archs.temporal_gated_ffn import FFNS
 from basicsr_ssm.archs.upsampling import LAST_CHANNELS, UPSAMPLING_STEPS, add_upsampling, upsample
@@ -154,7 +155,7 @@ class VSRM(nn.Module):
         home = torch.device('cpu') if t > self.cpu_cache_length else lqs.device
         unaligned = isinstance(self.align, NoAlignment)
         flows = None if unaligned else clip_flows(self.spynet, lqs, home)
-        features = [self.conv_first(frame).to(home) for frame in lqs.unbind(1)]
+        features = [self.conv_first(channels_together(frame)).to(home) for frame in lqs.unbind(1)]
         for name in BRANCHES:
             features = self._propagate(name, features, flows, lqs.device)
         outs = []

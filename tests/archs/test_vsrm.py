@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from basicsr_ssm.archs import VSRM
+from basicsr_ssm.archs import VSRM, vsrm_arch
 from basicsr_ssm.archs.arguments import ArgumentError
 from basicsr_ssm.archs.dual_aggregation import BlockSettings, FeaturePropagationBlock
 from basicsr_ssm.archs.gated_mixers import GatedAttention, GatedConv3d, GatedWindowAttention
@@ -312,3 +312,21 @@ def test_weights_alone_ask_for_the_settings(tmp_path):
     torch.save(network().state_dict(), tmp_path / 'vsrm.pth')
     with pytest.raises(CheckpointError, match='seems to be a VSRM .*give its settings with an option file'):
         build_from_checkpoint(tmp_path / 'vsrm.pth')
+
+
+@pytest.mark.parametrize('alignment', ['dca', 'implicit', 'guided_deform', 'none'])
+def test_channels_together_in_memory(alignment, monkeypatch):
+    """The layout of a GPU: same numbers, and no feature is copied back to the other layout on its way."""
+    torch.manual_seed(0)
+    net = VSRM(embed_dim=12, depths=(1,), attention_heads=2, alignment=alignment).eval()
+    clip = torch.rand(1, 3, 3, 20, 24)
+    with torch.no_grad():
+        expected = net(clip)
+        monkeypatch.setattr(vsrm_arch, 'channels_together', lambda x: x.contiguous(memory_format=torch.channels_last))
+        layouts = []
+        for block in net.backbone.values():
+            block.register_forward_hook(
+                lambda module, given, out: layouts.append(out.is_contiguous(memory_format=torch.channels_last))
+            )
+        torch.testing.assert_close(net(clip), expected, rtol=1e-4, atol=1e-5)
+    assert len(layouts) == 12 and all(layouts)
