@@ -51,6 +51,10 @@ def depthwise():
     return ops.depthwise_conv3d, normal((1, 2, 3, 4, 5), (5, 1, 3, 3, 3), (5,))
 
 
+def depthwise2d():
+    return ops.depthwise_conv2d, normal((2, 3, 4, 5), (5, 1, 7, 7), (5,))
+
+
 def warp():
     return ops.flow_warp, normal((1, 3, 5, 6), (1, 2, 5, 6))
 
@@ -62,6 +66,7 @@ CASES = {
     'cross window': cross_window,
     'conv1d': conv1d,
     'depthwise': depthwise,
+    'depthwise 2d': depthwise2d,
     'warp': warp,
 }
 
