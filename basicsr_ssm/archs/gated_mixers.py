@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from basicsr_ssm.ops import depthwise_conv3d
+
 
 class GatedMixer(nn.Module):
     """Projections and gate around `mix`, which subclasses give. (n, t, h, w, C) → the same."""
@@ -38,9 +40,12 @@ class GatedConv3d(GatedMixer):
 
     def __init__(self, channels: int, depthwise: bool):
         super().__init__(channels)
+        self.depthwise = depthwise
         self.conv = nn.Conv3d(channels, channels, 3, padding=1, groups=channels if depthwise else 1)
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
+        if self.depthwise:
+            return F.silu(depthwise_conv3d(x, self.conv.weight, self.conv.bias))
         return F.silu(self.conv(x.permute(0, 4, 1, 2, 3)).permute(0, 2, 3, 4, 1))
 
 

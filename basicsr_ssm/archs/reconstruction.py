@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from basicsr_ssm.archs.state_space_blocks import InnerStateSpaceLayer
+from basicsr_ssm.ops import depthwise_conv2d
+from basicsr_ssm.ops.depthwise_conv import channels_last_serves
 
 
 class LargeKernelResidualBlock(nn.Module):
@@ -25,7 +27,29 @@ class LargeKernelResidualBlock(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.conv2(F.relu(self.conv1(x)))
+        return x + self._convolve(self.conv2, F.relu(self._convolve(self.conv1, x)))
+
+    @staticmethod
+    def _convolve(conv: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
+        depthwise, pointwise = conv
+        out = depthwise_conv2d(x.permute(0, 2, 3, 1), depthwise.weight, depthwise.bias)
+        return pointwise(out.permute(0, 3, 1, 2))
+
+
+class LargeKernelResidualBlocks(nn.Sequential):
+    """Residual blocks one after the other, with the channels last in memory where that is faster."""
+
+    def __init__(self, channels: int, kernel_size: int, depth: int):
+        super().__init__(*(LargeKernelResidualBlock(channels, kernel_size) for _ in range(depth)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, C, h, w) → the same, laid out in memory as x is."""
+        if not len(self) or x.is_contiguous(memory_format=torch.channels_last):
+            return super().forward(x)
+        conv = self[0].conv1[0]
+        if not channels_last_serves(x.permute(0, 2, 3, 1), conv.weight, conv.bias):
+            return super().forward(x)
+        return super().forward(x.contiguous(memory_format=torch.channels_last)).contiguous()
 
 
 class InnerStateSpaceReconstruction(nn.Module):
@@ -45,7 +69,7 @@ class InnerStateSpaceReconstruction(nn.Module):
             nn.Conv2d(in_channels, channels, 3, padding=1),
             nn.LeakyReLU(0.1, inplace=True),
             nn.Sequential(InnerStateSpaceLayer(channels, window_size)),
-            nn.Sequential(*(LargeKernelResidualBlock(channels, kernel_size) for _ in range(depth - 1))),
+            LargeKernelResidualBlocks(channels, kernel_size, depth - 1),
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:

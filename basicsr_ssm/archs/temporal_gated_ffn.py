@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from basicsr_ssm.archs.layer_norm import LayerNorm
 from basicsr_ssm.ops import depthwise_conv3d
 
 FFNS = ('tgfn', 'ffn', 'tgfn_no_dwconv', 'tgfn_no_split')
@@ -39,7 +40,7 @@ class TemporalGatedFFN(nn.Module):
 class _NormConv(nn.Module):
     def __init__(self, channels: int, dwconv: bool):
         super().__init__()
-        self.norm = nn.LayerNorm(channels)
+        self.norm = LayerNorm(channels)
         self.conv = nn.Conv3d(channels, channels, 3, padding=1, groups=channels) if dwconv else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
