@@ -38,15 +38,29 @@ class Skips:
 
 def digests_of(sources: Mapping[str, Path], workers: int) -> dict[str, str]:
     """name → checksum of the file, or of a folder's images one after the other."""
-
-    def digest(path: Path) -> str:
-        try:
-            return sha256_of(image_files(path) if path.is_dir() else [path])
-        except OSError as error:
-            raise UserError(f'{error.filename or path}: cannot be read ({error.strerror})') from error
-
     with ThreadPoolExecutor(workers) as pool:
-        return dict(zip(sources, pool.map(digest, sources.values()), strict=True))
+        return dict(zip(sources, pool.map(_digest, sources.values()), strict=True))
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256_of(image_files(path) if path.is_dir() else [path])
+    except OSError as error:
+        raise UserError(f'{error.filename or path}: cannot be read ({error.strerror})') from error
+
+
+def _refuse_changed(path: Path, digest: str) -> None:
+    """A source that could not be read is left out only if it is damaged, not if its disk is gone: that may come back.
+
+    Raises:
+        UserError: it is not what it was when the run began.
+    """
+    try:
+        same = _digest(path) == digest
+    except UserError:
+        same = False
+    if not same:
+        raise UserError(f'{path}: has changed or disappeared while it was being read')
 
 
 def twins_of(digests: Mapping[str, str]) -> dict[str, str]:
@@ -74,6 +88,7 @@ def open_sources(
         try:
             source = futures[name].result()
         except UserError as error:
+            _refuse_changed(path, digests[name])
             skips.add(name, str(error))
             continue
         h, w = source.size
@@ -85,9 +100,19 @@ def open_sources(
 
 
 def cut_sources(
-    opened: Mapping[str, FrameSource], work: Path, recipe: Recipe, workers: int, skips: Skips, hidden: bool | None
+    opened: Mapping[str, FrameSource],
+    digests: Mapping[str, str],
+    work: Path,
+    recipe: Recipe,
+    workers: int,
+    skips: Skips,
+    hidden: bool | None,
 ) -> dict[str, dict]:
-    """Cut each into `work`/sources/<name>/<clip>, masks into `work`/masks; source → what cut_source tells."""
+    """Cut each into `work`/sources/<name>/<clip>, masks into `work`/masks; source → what cut_source tells.
+
+    Raises:
+        UserError: a source has changed or disappeared meanwhile; or the disk is full (see files.writing).
+    """
     counts = [recipe.cutting_of(name).frames_needed(source.frame_count) for name, source in opened.items()]
     bar = tqdm(total=None if None in counts else sum(counts), desc='cut', unit='frame', disable=hidden)
     results: dict[str, dict] = {}
@@ -108,7 +133,9 @@ def cut_sources(
                     except WriteError:
                         raise
                     except UserError as error:
-                        skips.add(futures[future], str(error))
+                        name = futures[future]
+                        _refuse_changed(opened[name].path, digests[name])
+                        skips.add(name, str(error))
         except BaseException:
             crew.stopping.set()
             for pool in (readers, encoders):

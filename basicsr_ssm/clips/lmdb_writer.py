@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -61,10 +62,10 @@ def write_lmdb(
             with lmdb.open(str(temporary), map_size=map_size, lock=False, sync=False, max_dbs=0) as environment:
                 _fill(environment, files, keys, sizes, advance)
                 environment.sync(True)
-        except lmdb.DiskError as error:
-            raise OSError(28, 'No space left on device', str(temporary)) from error
         except lmdb.Error as error:
-            raise OSError(None, str(error), str(temporary)) from error
+            # A full disk is EIO to LMDB, if it could write a part.
+            full = isinstance(error, lmdb.DiskError) or shutil.disk_usage(temporary).free < _BYTES_A_TRANSACTION
+            raise OSError(errno.ENOSPC if full else None, str(error), str(temporary)) from error
         lines = ('{}.png ({},{},{}) {}\n'.format(key, *shapes[key], PNG_LEVEL) for key in keys)
         write_file(temporary / 'meta_info.txt', ''.join(lines).encode())
         os.replace(temporary, folder)

@@ -127,7 +127,7 @@ def prepare_shard(
             if not (work / 'cut.json').exists():
                 skips = Skips(strict)
                 opened = open_sources(mine, digests, recipe, workers, skips)
-                results = cut_sources(opened, work, recipe, workers, skips, _hidden(progress))
+                results = cut_sources(opened, digests, work, recipe, workers, skips, _hidden(progress))
                 os.sync()
                 write_json(work / 'cut.json', report_of(mine, digests, recipe, opened, results, skips))
         return json.loads((work / 'cut.json').read_bytes())
@@ -231,7 +231,7 @@ def _cut(
     if not opened:
         raise UserError(f'none of the {len(sources)} sources can be used: {"; ".join(skips.reasons.values())}')
     recipe.split.assign(list(opened))  # too few sources: say so before the work, not after
-    results = cut_sources(opened, work, recipe, workers, skips, _hidden(progress))
+    results = cut_sources(opened, digests, work, recipe, workers, skips, _hidden(progress))
     return report_of(sources, digests, recipe, opened, results, skips)
 
 

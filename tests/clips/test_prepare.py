@@ -11,6 +11,7 @@ import sys
 import time
 
 import cv2
+import lmdb
 import numpy as np
 import pytest
 
@@ -366,6 +367,51 @@ def test_disk_full_keeps_what_is_finished(tmp_path, three, monkeypatch):
     assert list((tmp_path / 'out' / '.partial').rglob('clip.json'))
     monkeypatch.undo()
     prepare(three, tmp_path / 'out', recipe())
+    assert tree(tmp_path / 'out') == tree(tmp_path / 'whole')
+
+
+@pytest.mark.parametrize('error', [lmdb.DiskError('x'), lmdb.Error('mdb_txn_commit: Input/output error')])
+def test_disk_full_while_the_lmdb_is_written(tmp_path, three, monkeypatch, error):
+    prepare(three, tmp_path / 'whole', recipe('lmdb'))
+    calls = []
+
+    def fail(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise error
+        original(*args)
+
+    original = lmdb_writer._fill
+    monkeypatch.setattr(lmdb_writer, '_fill', fail)
+    monkeypatch.setattr(lmdb_writer.shutil, 'disk_usage', lambda path: argparse.Namespace(free=4096))
+    with pytest.raises(WriteError, match=r'BIx4\.lmdb\.tmp: cannot write \(the disk is full; what is finished is kept'):
+        prepare(three, tmp_path / 'out', recipe('lmdb'))
+    monkeypatch.undo()
+    prepare(three, tmp_path / 'out', recipe('lmdb'))
+    assert tree(tmp_path / 'out') == tree(tmp_path / 'whole')
+
+
+def test_a_source_that_disappears(tmp_path, three, monkeypatch):
+    """As with a disk that is unplugged: it is not left out as a damaged one is, and the command goes on when it is back."""
+    seen = []
+    original = cut._write_frame
+
+    def pulling(frame, targets, cutting):
+        original(frame, targets, cutting)
+        seen.append(targets)
+        if len(seen) == 5:
+            three['scan1'].rename(tmp_path / 'gone')
+
+    monkeypatch.setattr(cut, '_write_frame', pulling)
+    with pytest.raises(
+        UserError, match='scan1: has changed or disappeared .*; the finished clips are kept in .*the same'
+    ):
+        prepare(three, tmp_path / 'out', recipe(), workers=1)
+    with pytest.raises(UserError, match='scan1: cannot be read'):
+        prepare(three, tmp_path / 'out', recipe(), workers=1)
+    (tmp_path / 'gone').rename(three['scan1'])
+    prepare(three, tmp_path / 'out', recipe(), workers=1)
+    prepare(three, tmp_path / 'whole', recipe())
     assert tree(tmp_path / 'out') == tree(tmp_path / 'whole')
 
 
