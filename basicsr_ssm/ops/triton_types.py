@@ -12,5 +12,6 @@ def _a_jit_function():
 ON_GPU = isinstance(_a_jit_function, triton.JITFunction)  # and not in the interpreter
 
 # A number of turns that changes from call to call and shall not mean another compilation. The interpreter knows no
-# loops of a length that is only known when a kernel runs.
+# loops of a length that is only known when a kernel runs. In an annotation it has to be an attribute of this module:
+# Triton reads no global variables there.
 LOOP_LENGTH = 'i32' if ON_GPU else tl.constexpr

@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from basicsr_ssm.ops.triton_types import LOOP_LENGTH
+from basicsr_ssm.ops import triton_types
 
 
 @triton.jit
@@ -36,7 +36,7 @@ def forward(
 
 @triton.jit(do_not_specialize=['total', 'TILES'])
 def backward(
-    dy, x, weight, dx, shares, total, dy_stride, stride, eps, TILES: LOOP_LENGTH,
+    dy, x, weight, dx, shares, total, dy_stride, stride, eps, TILES: triton_types.LOOP_LENGTH,
     CHANNELS: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
     """shares (2, programs, channels): of the gradients of weight and bias."""

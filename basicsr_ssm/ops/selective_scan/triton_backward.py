@@ -9,6 +9,7 @@ difference of states is ever taken, so what has been forgotten has small gradien
 import triton
 import triton.language as tl
 
+from basicsr_ssm.ops import triton_types
 from basicsr_ssm.ops.selective_scan.triton_steps import (
     LOG2E,
     VARYING,
@@ -18,7 +19,6 @@ from basicsr_ssm.ops.selective_scan.triton_steps import (
     sigmoid,
     softplus,
 )
-from basicsr_ssm.ops.triton_types import LOOP_LENGTH
 
 
 @triton.jit
@@ -54,7 +54,7 @@ def group_states(
     delta, u, B, A, bias, states, kept,
     length, channels, states_in_use, chunks, blocks, reverse, groups,
     delta_b, delta_l, u_b, u_l, B_b, B_l,
-    N: tl.constexpr, BLOCK: tl.constexpr, CHUNK: LOOP_LENGTH, GROUP: tl.constexpr, SOFTPLUS: tl.constexpr,
+    N: tl.constexpr, BLOCK: tl.constexpr, CHUNK: triton_types.LOOP_LENGTH, GROUP: tl.constexpr, SOFTPLUS: tl.constexpr,
     BIAS: tl.constexpr, PADDED: tl.constexpr, FETCH: tl.constexpr,
 ):  # fmt: skip
     """The state before every group of tokens of one direction."""
@@ -105,7 +105,7 @@ def chunk_slopes(
     delta, u, B, C, dy, A, D, bias, kept, slopes, du, ddelta, dB, dC, dA, dD, dbias,
     length, channels, states_in_use, chunks, blocks, reverse, groups, parts,
     delta_b, delta_l, u_b, u_l, B_b, B_l, C_b, C_l, dy_b, dy_l,
-    N: tl.constexpr, BLOCK: tl.constexpr, CHUNK: LOOP_LENGTH, GROUP: tl.constexpr, FEW: tl.constexpr,
+    N: tl.constexpr, BLOCK: tl.constexpr, CHUNK: triton_types.LOOP_LENGTH, GROUP: tl.constexpr, FEW: tl.constexpr,
     HALVINGS: tl.constexpr, SOFTPLUS: tl.constexpr, BIAS: tl.constexpr, SKIP: tl.constexpr, ADD: tl.constexpr,
     PADDED: tl.constexpr, FETCH: tl.constexpr,
 ):  # fmt: skip

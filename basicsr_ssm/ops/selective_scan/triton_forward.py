@@ -7,6 +7,7 @@ as columns (states, 1): each lane holds all states of its channels, so that no n
 import triton
 import triton.language as tl
 
+from basicsr_ssm.ops import triton_types
 from basicsr_ssm.ops.selective_scan.triton_steps import (
     LOG2E,
     VARYING,
@@ -16,7 +17,6 @@ from basicsr_ssm.ops.selective_scan.triton_steps import (
     sigmoid,
     softplus,
 )
-from basicsr_ssm.ops.triton_types import LOOP_LENGTH
 
 
 @triton.jit(do_not_specialize=VARYING)
@@ -24,7 +24,7 @@ def chunk_states(
     delta, u, B, A, bias, states, sums,
     batch, length, channels, states_in_use, chunks, blocks, reverse,
     delta_b, delta_l, u_b, u_l, B_b, B_l,
-    N: tl.constexpr, BLOCK: tl.constexpr, CHUNK: LOOP_LENGTH, SOFTPLUS: tl.constexpr, BIAS: tl.constexpr,
+    N: tl.constexpr, BLOCK: tl.constexpr, CHUNK: triton_types.LOOP_LENGTH, SOFTPLUS: tl.constexpr, BIAS: tl.constexpr,
     BOTH: tl.constexpr, ADJOINT: tl.constexpr, PADDED: tl.constexpr,
     UNROLL: tl.constexpr, FETCH: tl.constexpr,
 ):  # fmt: skip
@@ -90,7 +90,7 @@ def _then(decay, h, next_decay, next_h):
 @triton.jit(do_not_specialize=VARYING)
 def pass_states(
     states, sums, A, batch, channels, states_in_use, chunks, width, reverse,
-    N: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr, TILES: LOOP_LENGTH,
+    N: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr, TILES: triton_types.LOOP_LENGTH,
     BOTH: tl.constexpr, ADJOINT: tl.constexpr,
 ):  # fmt: skip
     """Turns the state after each chunk from zero into the state after it."""
@@ -121,7 +121,7 @@ def chunk_outputs(
     delta, u, B, C, z, A, D, bias, states, sofar, ungated, y,
     length, channels, states_in_use, chunks, blocks, reverse,
     delta_b, delta_l, u_b, u_l, B_b, B_l, C_b, C_l, z_b, z_l,
-    N: tl.constexpr, BLOCK: tl.constexpr, CHUNK: LOOP_LENGTH, SOFTPLUS: tl.constexpr, BIAS: tl.constexpr,
+    N: tl.constexpr, BLOCK: tl.constexpr, CHUNK: triton_types.LOOP_LENGTH, SOFTPLUS: tl.constexpr, BIAS: tl.constexpr,
     SKIP: tl.constexpr, GATE: tl.constexpr, ADD: tl.constexpr, KEEP: tl.constexpr,
     PADDED: tl.constexpr, UNROLL: tl.constexpr, FETCH: tl.constexpr,
 ):  # fmt: skip
