@@ -392,7 +392,7 @@ def test_disk_full_while_the_lmdb_is_written(tmp_path, three, monkeypatch, error
 
 
 def test_a_source_that_disappears(tmp_path, three, monkeypatch):
-    """As with a disk that is unplugged: it is not left out as a damaged one is, and the command goes on when it is back."""
+    """As with a disk that is unplugged: not left out as a damaged one is, and the command goes on when it is back."""
     seen = []
     original = cut._write_frame
 
