@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from basicsr_ssm.ops import deform_conv2d
+from basicsr_ssm.ops import flow_guided_deform_conv
 
 DEFORM_GROUPS = 16
 KERNEL = 3
@@ -55,9 +55,5 @@ class FlowGuidedDeformAlignment(nn.Module):
         Returns:
             (n, C, h, w).
         """
-        out = self.conv_offset(torch.cat([*conditions, flow, flow], dim=1))
-        residue, mask = out.split([2 * out.shape[1] // 3, out.shape[1] // 3], dim=1)
-        # positions in float32 or better under autocast too; (y, x) is the order of the convolution's offsets
-        residue = self.max_residue_magnitude * torch.tanh(residue.to(flow.dtype))
-        offset = residue + flow.flip(1).repeat(1, residue.shape[1] // 2, 1, 1)
-        return deform_conv2d(torch.cat([feature, feature], dim=1), offset, mask.sigmoid(), self.weight, self.bias)
+        raw = self.conv_offset(torch.cat([*conditions, flow, flow], dim=1))
+        return flow_guided_deform_conv(feature, raw, flow, self.weight, self.bias, self.max_residue_magnitude)

@@ -8,6 +8,7 @@ from basicsr_ssm.ops.causal_conv1d import causal_conv1d
 from basicsr_ssm.ops.cross_scan import window_cross_scan
 from basicsr_ssm.ops.deform_conv import deform_conv2d
 from basicsr_ssm.ops.depthwise_conv import depthwise_conv2d, depthwise_conv3d
+from basicsr_ssm.ops.flow_guided_deform_conv import flow_guided_deform_conv
 from basicsr_ssm.ops.flow_warp import flow_warp
 from basicsr_ssm.ops.layer_norm import layer_norm
 from basicsr_ssm.ops.selective_scan import selective_scan
@@ -20,6 +21,7 @@ __all__ = [
     'deform_conv2d',
     'depthwise_conv2d',
     'depthwise_conv3d',
+    'flow_guided_deform_conv',
     'flow_warp',
     'inner_window_ssd',
     'layer_norm',

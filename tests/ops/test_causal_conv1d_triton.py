@@ -95,7 +95,7 @@ def test_interpreter_takes_any_layout():
 
 @interpreted
 def test_interpreter_is_an_operator_of_pytorch():
-    from basicsr_ssm.ops.causal_conv1d.triton_operator import forward
+    from basicsr_ssm.ops.causal_conv1d.torch_op import forward
 
     for bias in (True, False):
         x, weight, *rest = inputs(length=5, bias=bias)

@@ -27,6 +27,6 @@ def why_not(*args) -> str | None:
 
 def call(x, weight, bias, activation):
     # registered where it is first used: older releases of PyTorch, which come with an older Triton, cannot
-    from basicsr_ssm.ops.causal_conv1d.triton_operator import forward
+    from basicsr_ssm.ops.causal_conv1d.torch_op import forward
 
     return forward(x, weight, bias, activation == 'silu')

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from basicsr_ssm.ops.triton_support import on_device_of
+
 _GROUP = 8  # tokens that are read together
 _RUNS = 16, 32, 64  # tokens of a program
 _PROGRAMS = 16  # of a multiprocessor at least, where there is enough to do
@@ -20,7 +22,7 @@ def forward(x, weight, bias, silu):
     x, bias = _rows(x), None if bias is None else bias.contiguous()
     y = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     grid, sizes = _sizes(x, weight, bias, silu)
-    with torch.cuda.device_of(x):
+    with on_device_of(x):
         kernel[grid](x, weight, bias, y, x.shape[1], x.stride(0), x.stride(1), *weight.stride(), **sizes)
     return y
 
@@ -38,7 +40,7 @@ def backward(grad, x, weight, bias, silu):
     (runs, blocks, batch), sizes = _sizes(x, weight, bias, silu)
     channels, taps = weight.shape
     partial = torch.empty(batch * runs, taps + 1, channels, dtype=torch.float32, device=x.device)
-    with torch.cuda.device_of(x):
+    with on_device_of(x):
         kernel[runs, blocks, batch](
             x, weight, bias, grad, dx, partial,
             x.shape[1], runs, x.stride(0), x.stride(1), grad.stride(0), grad.stride(1), *weight.stride(), **sizes,
