@@ -6,17 +6,15 @@ derivative. They take mixed dtypes, so autocast has nothing to cast.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 
-from basicsr_ssm.ops.triton_support import on_device_of
+from basicsr_ssm.ops.triton_support import multiprocessors, on_device_of
 
 _LINES = 4  # warps of a program
 _BLOCK, _NARROW_BLOCK = 64, 32  # channels of a warp; the narrow one where two filters a lane do not fit the registers
 _MOST_WIDE_TAPS = 49
-_STEPS, _FEW_STEPS = 32, 16  # columns that a warp reads; few where there is little to do
-_ENOUGH = 2  # programs of a multiprocessor
+_STRIPS = 64, 32, 16  # columns that a warp walks along: the longest that leave every multiprocessor _ENOUGH programs
+_ENOUGH = 6
 
 
 @torch.library.custom_op(
@@ -88,23 +86,19 @@ def _cut(x, size, *tensors):
     rows = 4 if frames == 1 and taps <= 27 else 2
     block = _BLOCK if taps <= _MOST_WIDE_TAPS else _NARROW_BLOCK
     blocks, groups, bands = -(-channels // block), -(-t // frames), -(-h // (_LINES * rows))
-    for steps in (_STEPS, _FEW_STEPS):
-        strips = -(-w // (steps - kw + 1))
+    for strip in _STRIPS:
+        strips = -(-w // strip)
         grid = (strips * groups * blocks, bands, n)
-        if grid[0] * bands * n >= _ENOUGH * _multiprocessors(x.device):
+        if grid[0] * bands * n >= _ENOUGH * multiprocessors(x.device):
             break
+    strip = -(-w // strips)
     whole = [channels, *(s for v in tensors for s, d in zip(v.stride()[:4], v.shape[:4], strict=True) if d > 1)]
     vec = 1 if any(s % 2 for s in whole) else 2
     sizes = dict(
-        KT=kt, KH=kh, KW=kw, FRAMES=frames, ROWS=rows, LINES=_LINES, STEPS=steps, BLOCK=block, VEC=vec,
+        KT=kt, KH=kh, KW=kw, FRAMES=frames, ROWS=rows, LINES=_LINES, STEPS=strip + kw - 1, BLOCK=block, VEC=vec,
         num_warps=_LINES,
     )  # fmt: skip
-    return grid, (t, h, w, channels // vec, blocks, groups, -(-w // strips)), sizes
-
-
-@lru_cache
-def _multiprocessors(device) -> int:
-    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == 'cuda' else 1
+    return grid, (t, h, w, channels // vec, blocks, groups, strip), sizes
 
 
 @convolve.register_fake

@@ -12,10 +12,12 @@ strip are 64-bit, those inside of it 32-bit.
 import triton
 import triton.language as tl
 
+from basicsr_ssm.ops import triton_types
+
 # a value of 1 or a multiple of 16 must not mean another compilation
 _VARYING = (
     'frames', 'height', 'width', 'channels', 'blocks', 'frame_groups', 'strip', 'first_tap', 'tap_step', 'biased',
-    'x_n', 'x_t', 'x_h', 'x_w', 'dy_n', 'dy_t', 'dy_h', 'dy_w',
+    'STEPS', 'x_n', 'x_t', 'x_h', 'x_w', 'dy_n', 'dy_t', 'dy_h', 'dy_w',
 )  # fmt: skip
 
 
@@ -56,7 +58,7 @@ def convolve(
     x, filters, bias, out,
     frames, height, width, channels, blocks, frame_groups, strip, first_tap, tap_step, biased, x_n, x_t, x_h, x_w,
     KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr, FRAMES: tl.constexpr, ROWS: tl.constexpr,
-    LINES: tl.constexpr, STEPS: tl.constexpr, BLOCK: tl.constexpr, VEC: tl.constexpr,
+    LINES: tl.constexpr, STEPS: triton_types.LOOP_LENGTH, BLOCK: tl.constexpr, VEC: tl.constexpr,
 ):  # fmt: skip
     """(strips · groups of frames · blocks of channels, groups of rows, n); `out` is contiguous.
 
@@ -124,7 +126,7 @@ def filter_slopes(
     x, dy, partial,
     frames, height, width, channels, blocks, frame_groups, strip, x_n, x_t, x_h, x_w, dy_n, dy_t, dy_h, dy_w,
     KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr, FRAMES: tl.constexpr, ROWS: tl.constexpr,
-    LINES: tl.constexpr, STEPS: tl.constexpr, BLOCK: tl.constexpr, VEC: tl.constexpr,
+    LINES: tl.constexpr, STEPS: triton_types.LOOP_LENGTH, BLOCK: tl.constexpr, VEC: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the taps and, last, of the bias, each program's share: `partial` (programs of a block of channels,
     taps + 1, c). The grid as in `convolve`."""
