@@ -1,10 +1,11 @@
 """What benchmarks/ops.py measures: for each operator a function of `short` that yields its cases."""
 
-from operators import causal_conv1d, selective_scan, window_cross_scan, windowed_ssd
+from operators import causal_conv1d, depthwise_conv, selective_scan, window_cross_scan, windowed_ssd
 
 OPERATORS = {
     'selective_scan': selective_scan.cases,
     'window_cross_scan': window_cross_scan.cases,
     'windowed_ssd': windowed_ssd.cases,
     'causal_conv1d': causal_conv1d.cases,
+    'depthwise_conv': depthwise_conv.cases,
 }
