@@ -11,6 +11,7 @@ from torch import nn
 from basicsr_ssm.archs.arguments import Arguments
 from basicsr_ssm.archs.deform_alignment import FlowGuidedDeformAlignment
 from basicsr_ssm.archs.flow import clip_flows
+from basicsr_ssm.archs.layout import channels_together
 from basicsr_ssm.archs.published_options import check_published
 from basicsr_ssm.archs.reconstruction import InnerStateSpaceReconstruction
 from basicsr_ssm.archs.spynet import SpyNet, start_without_motion
@@ -145,8 +146,9 @@ class MedVSR(nn.Module):
     def _extract(self, lqs: torch.Tensor, home: torch.device) -> list[torch.Tensor]:
         """Spatial feature (n, C, h, w) of each frame."""
         if home == lqs.device:
-            return list(self.feat_extract(lqs.flatten(0, 1)).unflatten(0, lqs.shape[:2]).unbind(1))
-        return [self.feat_extract(frame).to(home) for frame in lqs.unbind(1)]
+            features = self.feat_extract(channels_together(lqs.flatten(0, 1)))
+            return list(features.unflatten(0, lqs.shape[:2]).unbind(1))
+        return [self.feat_extract(channels_together(frame)).to(home) for frame in lqs.unbind(1)]
 
     def _propagate(
         self,
@@ -170,7 +172,7 @@ class MedVSR(nn.Module):
             else:
                 flow = flows[direction][frame - 1 if direction == 'forward' else frame].to(device)
                 chain = [flow, *(flow + flow_warp(older, flow) for older in chain)][: self.num_propagated]
-                feature = self._align(name, current, recent, chain)
+                feature = channels_together(self._align(name, current, recent, chain))
             inputs = [current, *(frames[frame].to(device) for frames in earlier.values()), feature]
             feature = feature + self.backbone[name](torch.cat(inputs, dim=1))
             recent = [feature, *recent][: self.num_propagated]

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from basicsr_ssm.archs.layout import has_channels_together
+
 UPSAMPLING_STEPS = {2: (2,), 3: (3,), 4: (2, 2), 6: (2, 3), 8: (2, 2, 2)}
 LAST_CHANNELS = 64
 
@@ -24,6 +26,15 @@ def upsample(net: nn.Module, features: torch.Tensor, lq: torch.Tensor, scale: in
     """Features (n, channels, h, w) and the LR frame (n, 3, h, w) → (n, 3, scale·h, scale·w)."""
     out = features
     for i, step in enumerate(UPSAMPLING_STEPS[scale], 1):
-        out = F.leaky_relu(F.pixel_shuffle(getattr(net, f'upconv{i}')(out), step), 0.1)
+        out = F.leaky_relu(pixel_shuffle(getattr(net, f'upconv{i}')(out), step), 0.1)
     out = net.conv_last(F.leaky_relu(net.conv_hr(out), 0.1))
     return out + F.interpolate(lq, scale_factor=scale, mode='bilinear', align_corners=False)
+
+
+def pixel_shuffle(x: torch.Tensor, step: int) -> torch.Tensor:
+    """F.pixel_shuffle; if x has its channels together in memory, so has the result."""
+    if not has_channels_together(x):
+        return F.pixel_shuffle(x, step)
+    n, channels, height, width = x.shape
+    x = x.permute(0, 2, 3, 1).view(n, height, width, channels // step**2, step, step).permute(0, 1, 4, 2, 5, 3)
+    return x.reshape(n, height * step, width * step, -1).permute(0, 3, 1, 2)

@@ -9,15 +9,19 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
+from basicsr_ssm.archs.layout import has_channels_together
+
 
 def partition(x: torch.Tensor, size: int) -> torch.Tensor:
     """(n, c, h, w), h and w multiples of `size` → (n·windows, size², c): tokens row by row, windows row by row."""
     return rearrange(x, 'n c (y i) (x j) -> (n y x) (i j) c', i=size, j=size)
 
 
-def merge(tokens: torch.Tensor, size: int, height: int, width: int) -> torch.Tensor:
-    """The inverse of `partition`: (n, c, height, width)."""
+def merge(tokens: torch.Tensor, size: int, height: int, width: int, together: bool = False) -> torch.Tensor:
+    """The inverse of `partition`: (n, c, height, width); `together`: with its channels side by side in memory."""
     y, x = height // size, width // size
+    if together:
+        return rearrange(tokens, '(n y x) (i j) c -> n (y i) (x j) c', y=y, x=x, i=size).permute(0, 3, 1, 2)
     return rearrange(tokens, '(n y x) (i j) c -> n c (y i) (x j)', y=y, x=x, i=size)
 
 
@@ -25,13 +29,14 @@ def over_windows(function: Callable[..., torch.Tensor], size: int, *features: to
     """Applies a token function of (n·windows, size², c) tensors to the windows of feature maps (n, c, h, w).
 
     The maps are zero-padded right and below to whole windows first, and the result is cropped to (n, c, h, w): padded
-    tokens take part, as in MedVSR.
+    tokens take part, as in MedVSR. It lies in memory as the first map does.
     """
+    together = has_channels_together(features[0])
     height, width = features[0].shape[2:]
     below, right = -height % size, -width % size
     features = [F.pad(f, (0, right, 0, below)) for f in features]
     tokens = function(*(partition(f, size) for f in features))
-    return merge(tokens, size, height + below, width + right)[:, :, :height, :width]
+    return merge(tokens, size, height + below, width + right, together)[:, :, :height, :width]
 
 
 class Mlp(nn.Module):

@@ -18,7 +18,7 @@ def flow_warp(x: torch.Tensor, flow: torch.Tensor, padding: str = 'zeros', backe
         backend: force one; see `basicsr_ssm.ops.dispatch`.
 
     Returns:
-        (n, c, h, w) in the dtype of x. Positions and weights are float32 or better, whatever the dtype of x.
+        (n, c, h, w) in the dtype of x, and laid out in memory as x if its channels lie together. Positions and weights are float32 or better, whatever the dtype of x.
 
     Raises:
         ValueError: sizes differ or the padding is unknown.
@@ -41,7 +41,8 @@ def _reference(x, flow, padding):
     warped = F.grid_sample(
         x.to(dtype), torch.stack((u, v), dim=3), mode='bilinear', padding_mode=padding, align_corners=True
     )
-    return warped.to(x.dtype)
+    layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    return warped.to(x.dtype).contiguous(memory_format=layout)
 
 
 _OPERATOR = Operator('flow_warp', Backend('reference', _reference))

@@ -2,7 +2,7 @@ import medvsr_golden as golden
 import pytest
 import torch
 
-from basicsr_ssm.archs import MedVSR
+from basicsr_ssm.archs import MedVSR, medvsr_arch
 from basicsr_ssm.archs.arguments import ArgumentError
 from basicsr_ssm.ops import flow_warp
 
@@ -259,6 +259,17 @@ def test_the_authors_option_file_is_accepted():
         deform_align_duo_flow_n1=True, deform_align_use_feat_cur_n1_n2='n1', Mlp_block='GatedMlp',
     )  # fmt: skip
     MedVSR(**SMALL, **extras)
+
+
+def test_channels_together_in_memory(monkeypatch):
+    """The layout of a GPU: same numbers, and what is propagated is not copied to the other layout on its way."""
+    net, clip, layouts = small(), torch.rand(2, 3, 3, 66, 70), []
+    expected = run(net, clip)
+    monkeypatch.setattr(medvsr_arch, 'channels_together', lambda x: x.contiguous(memory_format=torch.channels_last))
+    for module in (*net.backbone.values(), net.cross_arc_block, net.reconstruction, net.upconv2):
+        module.register_forward_hook(lambda m, given, out: layouts.extend([*given, out]))
+    torch.testing.assert_close(run(net, clip), expected, rtol=1e-4, atol=1e-5)
+    assert len(layouts) > 30 and all(v.stride(1) == 1 for v in layouts)
 
 
 # ------------------------------------------------------------------ training
