@@ -19,6 +19,7 @@ from basicsr_ssm.clips import cut, lmdb_writer, prepare_command
 from basicsr_ssm.clips.cut import Cutting
 from basicsr_ssm.clips.discover import find_sources
 from basicsr_ssm.clips.imresize import imresize_bicubic
+from basicsr_ssm.clips.output_folder import locked
 from basicsr_ssm.clips.prepare import prepare
 from basicsr_ssm.clips.recipe import Recipe
 from basicsr_ssm.clips.splits import SplitRule
@@ -413,6 +414,15 @@ def test_a_source_that_disappears(tmp_path, three, monkeypatch):
     prepare(three, tmp_path / 'out', recipe(), workers=1)
     prepare(three, tmp_path / 'whole', recipe())
     assert tree(tmp_path / 'out') == tree(tmp_path / 'whole')
+
+
+def test_two_writers(tmp_path, three):
+    """The second is refused while the first one runs, and changes nothing."""
+    with locked(tmp_path / 'out' / '.partial'):
+        with pytest.raises(UserError, match='out: another run is preparing this data set'):
+            prepare(three, tmp_path / 'out', recipe())
+        assert [path.name for path in (tmp_path / 'out').rglob('*')] == ['.partial', 'lock']
+    prepare(three, tmp_path / 'out', recipe())
 
 
 def test_unwritable_output(tmp_path, three):
