@@ -81,8 +81,10 @@ def _cut(x, size, *tensors):
     n, t, h, w, channels = x.shape
     kt, kh, kw = size
     taps = kt * kh * kw
-    # two frames at a time share most of what they read; an odd last one is a loss
-    frames = 2 if kt == 3 and taps <= 27 and (t % 2 == 0 or t > 6) else 1
+    # frames next to each other share most of what they read; an odd last one of two at a time is a loss
+    frames, whole = 1, t == 1
+    if kt == 3 and taps <= 27 and t > 1:
+        frames, whole = (t, True) if t <= 3 else (2 if t % 2 == 0 or t > 6 else 1, False)
     rows = 4 if frames == 1 and taps <= 27 else 2
     block = _BLOCK if taps <= _MOST_WIDE_TAPS else _NARROW_BLOCK
     blocks, groups, bands = -(-channels // block), -(-t // frames), -(-h // (_LINES * rows))
@@ -92,11 +94,11 @@ def _cut(x, size, *tensors):
         if grid[0] * bands * n >= _ENOUGH * multiprocessors(x.device):
             break
     strip = -(-w // strips)
-    whole = [channels, *(s for v in tensors for s, d in zip(v.stride()[:4], v.shape[:4], strict=True) if d > 1)]
-    vec = 1 if any(s % 2 for s in whole) else 2
+    steps = [channels, *(s for v in tensors for s, d in zip(v.stride()[:4], v.shape[:4], strict=True) if d > 1)]
+    vec = 1 if any(s % 2 for s in steps) else 2
     sizes = dict(
-        KT=kt, KH=kh, KW=kw, FRAMES=frames, ROWS=rows, LINES=_LINES, STEPS=strip + kw - 1, BLOCK=block, VEC=vec,
-        num_warps=_LINES,
+        KT=kt, KH=kh, KW=kw, FRAMES=frames, WHOLE=whole, ROWS=rows, LINES=_LINES, STEPS=strip + kw - 1, BLOCK=block,
+        VEC=vec, num_warps=_LINES,
     )  # fmt: skip
     return grid, (t, h, w, channels // vec, blocks, groups, strip), sizes
 

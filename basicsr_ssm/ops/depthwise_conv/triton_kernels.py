@@ -5,6 +5,8 @@ FRAMES × ROWS outputs reach once. Forward, it adds the pixel, times KW taps, to
 for the gradient of the filter, the pixel times the slopes of these outputs to the sums of the taps. Taps, sums and the
 next column stay in registers: two numbers a lane each, where there are 32 lanes for BLOCK = 64 channels.
 
+WHOLE: a clip has no more than these FRAMES, and taps that reach beyond it are left out.
+
 Strides and channels come in units of VEC numbers, which tells the compiler how wide its loads may be. Offsets to a
 strip are 64-bit, those inside of it 32-bit.
 """
@@ -57,14 +59,15 @@ def _numbers(pixels, COUNT: tl.constexpr):
 def convolve(
     x, filters, bias, out,
     frames, height, width, channels, blocks, frame_groups, strip, first_tap, tap_step, biased, x_n, x_t, x_h, x_w,
-    KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr, FRAMES: tl.constexpr, ROWS: tl.constexpr,
-    LINES: tl.constexpr, STEPS: triton_types.LOOP_LENGTH, BLOCK: tl.constexpr, VEC: tl.constexpr,
+    KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr, FRAMES: tl.constexpr, WHOLE: tl.constexpr,
+    ROWS: tl.constexpr, LINES: tl.constexpr, STEPS: triton_types.LOOP_LENGTH, BLOCK: tl.constexpr, VEC: tl.constexpr,
 ):  # fmt: skip
     """(strips · groups of frames · blocks of channels, groups of rows, n); `out` is contiguous.
 
     `filters` (taps, c) are read from `first_tap` on in steps of `tap_step`: backwards, that is the gradient of x.
     """
-    SEEN_FRAMES: tl.constexpr = FRAMES + KT - 1
+    SKIPPED: tl.constexpr = KT // 2 if WHOLE else 0  # frames that are reached before the first, and not there
+    SEEN_FRAMES: tl.constexpr = FRAMES if WHOLE else FRAMES + KT - 1
     SEEN_ROWS: tl.constexpr = ROWS + KH - 1
     program = tl.program_id(0)
     line = tl.arange(0, LINES)[:, None]
@@ -90,7 +93,7 @@ def convolve(
     out_t = height * out_h
     to = _corner(out, item, frame, column, row, c, frames * out_t, out_t, out_h, channels)
     x_n, x_t, x_h, x_w = x_n * VEC, x_t * VEC, x_h * VEC, x_w * VEC
-    first_frame, first_row, first_column = frame - KT // 2, row - KH // 2, column - KW // 2
+    first_frame, first_row, first_column = frame - KT // 2 + SKIPPED, row - KH // 2, column - KW // 2
     at = _corner(x, item, first_frame, first_column, first_row, c, x_n, x_t, x_h, x_w)
     pixels = _column(
         at, 0, on, first_frame, first_row, first_column, frames, height, width, x_t, x_h, x_w, SEEN_FRAMES, SEEN_ROWS
@@ -110,8 +113,9 @@ def convolve(
                 for k in tl.static_range(KW):
                     total = start if k == 0 else sums[(f * ROWS + r) * (KW - 1) + k - 1]
                     for i in tl.static_range(KT):
-                        for j in tl.static_range(KH):
-                            total += values[(f + i) * SEEN_ROWS + r + j] * taps[(i * KH + j) * KW + k]
+                        if f + i >= SKIPPED and f + i < SKIPPED + SEEN_FRAMES:
+                            for j in tl.static_range(KH):
+                                total += values[(f + i - SKIPPED) * SEEN_ROWS + r + j] * taps[(i * KH + j) * KW + k]
                     if k < KW - 1:
                         later = later + (total,)
                     else:
@@ -125,12 +129,13 @@ def convolve(
 def filter_slopes(
     x, dy, partial,
     frames, height, width, channels, blocks, frame_groups, strip, x_n, x_t, x_h, x_w, dy_n, dy_t, dy_h, dy_w,
-    KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr, FRAMES: tl.constexpr, ROWS: tl.constexpr,
-    LINES: tl.constexpr, STEPS: triton_types.LOOP_LENGTH, BLOCK: tl.constexpr, VEC: tl.constexpr,
+    KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr, FRAMES: tl.constexpr, WHOLE: tl.constexpr,
+    ROWS: tl.constexpr, LINES: tl.constexpr, STEPS: triton_types.LOOP_LENGTH, BLOCK: tl.constexpr, VEC: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the taps and, last, of the bias, each program's share: `partial` (programs of a block of channels,
     taps + 1, c). The grid as in `convolve`."""
-    SEEN_FRAMES: tl.constexpr = FRAMES + KT - 1
+    SKIPPED: tl.constexpr = KT // 2 if WHOLE else 0  # frames that are reached before the first, and not there
+    SEEN_FRAMES: tl.constexpr = FRAMES if WHOLE else FRAMES + KT - 1
     SEEN_ROWS: tl.constexpr = ROWS + KH - 1
     OWN: tl.constexpr = FRAMES * ROWS
     TAPS: tl.constexpr = KT * KH * KW
@@ -146,7 +151,7 @@ def filter_slopes(
     on = c < channels
     x_n, x_t, x_h, x_w = x_n * VEC, x_t * VEC, x_h * VEC, x_w * VEC
     dy_n, dy_t, dy_h, dy_w = dy_n * VEC, dy_t * VEC, dy_h * VEC, dy_w * VEC
-    first_frame, first_row, first_column = frame - KT // 2, row - KH // 2, column - KW // 2
+    first_frame, first_row, first_column = frame - KT // 2 + SKIPPED, row - KH // 2, column - KW // 2
 
     nought = tl.zeros([1, 1], tl.int32)
     sums = ()
@@ -180,8 +185,9 @@ def filter_slopes(
                 for k in tl.static_range(KW):
                     total = sums[(i * KH + j) * KW + k]
                     for f in tl.static_range(FRAMES):
-                        for r in tl.static_range(ROWS):
-                            total += values[(f + i) * SEEN_ROWS + r + j] * slopes[k * OWN + f * ROWS + r]
+                        if f + i >= SKIPPED and f + i < SKIPPED + SEEN_FRAMES:
+                            for r in tl.static_range(ROWS):
+                                total += values[(f + i - SKIPPED) * SEEN_ROWS + r + j] * slopes[k * OWN + f * ROWS + r]
                     more = more + (total,)
         total = sums[TAPS]
         for i in tl.static_range(OWN):
