@@ -1,6 +1,13 @@
 """What benchmarks/ops.py measures: for each operator a function of `short` that yields its cases."""
 
-from operators import causal_conv1d, depthwise_conv, selective_scan, window_cross_scan, windowed_ssd
+from operators import (
+    causal_conv1d,
+    depthwise_conv,
+    flow_guided_deform_conv,
+    selective_scan,
+    window_cross_scan,
+    windowed_ssd,
+)
 
 OPERATORS = {
     'selective_scan': selective_scan.cases,
@@ -8,4 +15,5 @@ OPERATORS = {
     'windowed_ssd': windowed_ssd.cases,
     'causal_conv1d': causal_conv1d.cases,
     'depthwise_conv': depthwise_conv.cases,
+    'flow_guided_deform_conv': flow_guided_deform_conv.cases,
 }

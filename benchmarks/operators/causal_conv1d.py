@@ -11,7 +11,7 @@ from basicsr_ssm.ops import causal_conv1d
 from operators import vendors
 from operators.measure import Case, Form
 
-SHAPES = ((1, 172800, 240, 4), (8, 12288, 240, 4), (108, 256, 80, 3))
+SHAPES = ((1, 172800, 240, 4), (8, 12288, 240, 4), (108, 256, 80, 3), (108, 256, 96, 4))
 
 
 def cases(short: bool):
