@@ -12,6 +12,7 @@ import cv2
 import lmdb
 import numpy as np
 
+from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import write_file, writing
 
 PNG_LEVEL = 1  # BasicSR's choice: quick to read, some 10 % larger than the best
@@ -46,10 +47,11 @@ def write_lmdb(
         advance: called after every file.
 
     Raises:
+        UserError: a file cannot be read.
         WriteError: the disk is full or read-only.
     """
     keys = sorted(files, key=str.encode)
-    sizes = {key: files[key].stat().st_size for key in keys}
+    sizes = {key: _from_source(Path.stat, files[key]).st_size for key in keys}
     # A value takes whole pages; 2 % and 1 MiB are more than enough for the tree above them and for freed pages.
     pages = sum((size + 16 + _PAGE - 1) // _PAGE for size in sizes.values())
     map_size = (int(pages * 1.02) + len(keys) // 8 + 256) * _PAGE
@@ -78,7 +80,15 @@ def _fill(environment, files: dict, keys: list[str], sizes: dict, advance: Calla
         if waiting + sizes[key] > _BYTES_A_TRANSACTION and waiting:
             transaction.commit()
             transaction, waiting = environment.begin(write=True), 0
-        transaction.put(key.encode(), files[key].read_bytes(), append=True)
+        transaction.put(key.encode(), _from_source(Path.read_bytes, files[key]), append=True)
         waiting += sizes[key]
         advance()
     transaction.commit()
+
+
+def _from_source(call: Callable, path: Path):
+    """call(path), with errors of the source told from those of the output."""
+    try:
+        return call(path)
+    except OSError as error:
+        raise UserError(f'{path}: cannot be read ({error.strerror})') from error

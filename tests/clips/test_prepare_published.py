@@ -320,6 +320,24 @@ def test_killed_at_every_step(vimeo, tmp_path, form):
     assert step > 15
 
 
+def test_a_source_that_disappears_while_it_is_packed(reds, tmp_path, monkeypatch):
+    make_reds(reds, tmp_path / 'whole')
+    original = prepare_published.shrink_all
+
+    def pulling(*args):
+        frames = original(*args)
+        (reds / 'train').rename(tmp_path / 'gone')
+        return frames
+
+    monkeypatch.setattr(prepare_published, 'shrink_all', pulling)
+    with pytest.raises(UserError, match=r'train_sharp/.*\.png: cannot be read \(No such file'):
+        make_reds(reds, tmp_path / 'out')
+    monkeypatch.undo()
+    (tmp_path / 'gone').rename(reds / 'train')
+    make_reds(reds, tmp_path / 'out')
+    assert tree(tmp_path / 'out') == tree(tmp_path / 'whole')
+
+
 # ------------------------------------------------------------ shards
 
 
