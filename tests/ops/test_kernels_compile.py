@@ -1,0 +1,102 @@
+"""Every kernel compiles for a GPU, which no interpreter can tell: forward and backward, on shapes of the networks."""
+
+import os
+
+import pytest
+import torch
+from offline_compiler import compile_launches
+
+pytest.importorskip('triton', minversion='3.6')
+pytestmark = pytest.mark.skipif(os.environ.get('TRITON_INTERPRET') == '1', reason='of compiled Triton')
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    return compile_launches(monkeypatch)
+
+
+def tensors(dtype, *shapes):
+    """Activations (three dimensions or more) in dtype, parameters in float32, as under autocast."""
+    return [torch.zeros(v, dtype=dtype if len(v) > 2 else torch.float32, requires_grad=True) for v in shapes]
+
+
+def selective_scan(dtype):
+    from basicsr_ssm.ops.selective_scan.torch_op import scan
+
+    tokens, states = (1, 3000, 240), (1, 3000, 16)
+    u, delta, B, C, z, D, bias, A = tensors(dtype, tokens, tokens, states, states, tokens, (2, 240), (240,), (480, 16))
+    scan(u, delta, A.view(2, 240, 16), B, C, D, z, bias, True, 'both', 'triton').sum().backward()
+
+
+def window_cross_scan(dtype):
+    from basicsr_ssm.ops.cross_scan.torch_op import window_cross_scan as call
+
+    positions = torch.zeros(1, 16, 16, 9, 2, requires_grad=True)
+    frame, encoding, C, A, D = tensors(dtype, (1, 16, 16, 256), (9, 256), (1, 16, 16, 16), (120, 16), (120,))
+    call(frame, positions, encoding, C, A, D).sum().backward()
+
+
+def cross_window_ssd(dtype):
+    from basicsr_ssm.ops.windowed_ssd.triton import cross
+
+    projected, readout, *others = tensors(
+        dtype, (2, 256, 148), (2, 256, 16), (80, 3), (80,), (16, 3), (16,), (144,), (4,), (4,), (4,), (64,)
+    )
+    others[4] = others[4].view(16, 3, 3)
+    cross(projected, readout, *others, 1e-5).sum().backward()
+
+
+def inner_window_ssd(dtype):
+    from basicsr_ssm.ops.windowed_ssd.triton import inner
+
+    args = tensors(dtype, (2, 256, 98), (64, 3), (64,), (2,), (2,), (2,), (64,), (64,))
+    inner(*args, 1e-5).sum().backward()
+
+
+def causal_conv1d(dtype):
+    from basicsr_ssm.ops.causal_conv1d.triton import call
+
+    x, weight, bias = tensors(dtype, (1, 3000, 480), (240, 4), (240,))
+    call(x[..., :240], weight, bias, 'silu').sum().backward()
+
+
+def depthwise_conv(dtype):
+    from basicsr_ssm.ops.depthwise_conv.triton import conv2d, conv3d
+
+    x, weight, bias = tensors(dtype, (1, 3, 18, 32, 120), (60 * 27,), (60,))
+    conv3d(x[..., :60], weight.view(60, 1, 3, 3, 3), bias).sum().backward()
+    x, weight, bias = tensors(dtype, (1, 36, 45, 64), (64 * 49,), (64,))
+    conv2d(x, weight.view(64, 1, 7, 7), bias).sum().backward()
+
+
+def flow_guided_deform_conv(dtype):
+    from basicsr_ssm.ops.flow_guided_deform_conv.triton import call
+
+    flow = torch.zeros(1, 2, 36, 45, requires_grad=True)
+    feature, raw, weight, bias = tensors(dtype, (1, 64, 36, 45), (1, 432, 36, 45), (64 * 128 * 9,), (64,))
+    call(feature, raw, flow, weight.view(64, 128, 3, 3), bias, 10.0).sum().backward()
+
+
+def layer_norm(dtype):
+    from basicsr_ssm.ops.layer_norm.torch_op import layer_norm as call
+
+    call(*tensors(dtype, (2, 500, 120), (120,), (120,)), 1e-5).sum().backward()
+
+
+CALLS = (
+    selective_scan, window_cross_scan, cross_window_ssd, inner_window_ssd, causal_conv1d, depthwise_conv,
+    flow_guided_deform_conv, layer_norm,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize('call', CALLS, ids=lambda v: v.__name__)
+def test_compiles(call, compiled):
+    call(torch.float32)
+    assert len(compiled) >= 2 and all(code for _, code in compiled)
+
+
+@pytest.mark.parametrize('call', [causal_conv1d, flow_guided_deform_conv, layer_norm], ids=lambda v: v.__name__)
+def test_compiles_for_bfloat16(call, compiled):
+    """Of those that do something else then, or compile in no time."""
+    call(torch.bfloat16)
+    assert len(compiled) >= 2 and all(code for _, code in compiled)
