@@ -242,3 +242,15 @@ def test_gpu_more_than_31_bits_of_numbers(shape):
     torch.testing.assert_close(dweight[:, 0, 1, 1, 1].double(), past, rtol=1e-3, atol=0.1)
     torch.testing.assert_close(dx[n, t, 1050, 1850], weight[:, 0, 1].sum((1, 2)).bfloat16(), rtol=1e-2, atol=5e-2)
     assert dx[0, 0, :900].eq(0).all()
+
+
+@pytest.mark.gpu
+def test_gpu_steps_of_32_bits():
+    if torch.cuda.get_device_properties(0).total_memory < 20e9:
+        pytest.skip('20 GB of GPU memory needed')
+    storage = torch.zeros(2**32 + 2**16, device='cuda', dtype=torch.bfloat16)
+    x = storage.as_strided((2, 2, 3, 4, 60), (2**32 - 16, 720, 240, 60, 1))
+    x.copy_(torch.randn(x.shape))
+    _, weight, bias = inputs((1, 1, 1, 1, 60), device='cuda')
+    got, wanted = (depthwise_conv3d(v, weight, bias, backend='triton') for v in (x, x.contiguous()))
+    assert torch.equal(got, wanted)

@@ -67,8 +67,9 @@ def filter_slopes(dy, x, size):
 
 
 def _channels_last(v):
-    """v, or a copy, with the channels of a pixel side by side."""
-    return v if v.stride(-1) == 1 or v.shape[-1] == 1 else v.contiguous()
+    """v, or a copy: the channels of a pixel side by side, and offsets within a strip that fit 32 bits."""
+    near = all(s < 2**24 for s, d in zip(v.stride()[2:4], v.shape[2:4], strict=True) if d > 1)
+    return v if near and (v.stride(-1) == 1 or v.shape[-1] == 1) else v.contiguous()
 
 
 def _strides(v, vec):

@@ -26,7 +26,7 @@ _VARYING = (
 @triton.jit
 def _corner(v, item, frame, column, row, c, v_n, v_t, v_h, v_w):
     """Where a warp's volume starts: pointers (LINES, BLOCK), rows (LINES, 1) below each other."""
-    start = item * v_n.to(tl.int64) + frame * v_t.to(tl.int64) + column * v_w.to(tl.int64)
+    start = item * v_n + frame * v_t + column * v_w.to(tl.int64)
     return v + start + (row * v_h.to(tl.int64) + c)
 
 
@@ -42,7 +42,7 @@ def _column(
         there = on & ((nought + frame + i).to(tl.uint32) < frames.to(tl.uint32))
         for j in tl.static_range(ROWS):
             inside = there & ((row + j).to(tl.uint32) < height.to(tl.uint32))
-            pixel = at + i * v_t.to(tl.int64) + (j * v_h + s * v_w)
+            pixel = at + i * v_t + (j * v_h + s * v_w)
             pixels = pixels + (tl.load(pixel, mask=inside, other=0.0),)
     return pixels
 
@@ -92,7 +92,7 @@ def convolve(
     out_h = width.to(tl.int64) * channels
     out_t = height * out_h
     to = _corner(out, item, frame, column, row, c, frames * out_t, out_t, out_h, channels)
-    x_n, x_t, x_h, x_w = x_n * VEC, x_t * VEC, x_h * VEC, x_w * VEC
+    x_n, x_t, x_h, x_w = x_n.to(tl.int64) * VEC, x_t.to(tl.int64) * VEC, x_h * VEC, x_w * VEC
     first_frame, first_row, first_column = frame - KT // 2 + SKIPPED, row - KH // 2, column - KW // 2
     at = _corner(x, item, first_frame, first_column, first_row, c, x_n, x_t, x_h, x_w)
     pixels = _column(
@@ -149,8 +149,8 @@ def filter_slopes(
     item = tl.program_id(2).to(tl.int64)
     channels *= VEC
     on = c < channels
-    x_n, x_t, x_h, x_w = x_n * VEC, x_t * VEC, x_h * VEC, x_w * VEC
-    dy_n, dy_t, dy_h, dy_w = dy_n * VEC, dy_t * VEC, dy_h * VEC, dy_w * VEC
+    x_n, x_t, x_h, x_w = x_n.to(tl.int64) * VEC, x_t.to(tl.int64) * VEC, x_h * VEC, x_w * VEC
+    dy_n, dy_t, dy_h, dy_w = dy_n.to(tl.int64) * VEC, dy_t.to(tl.int64) * VEC, dy_h * VEC, dy_w * VEC
     first_frame, first_row, first_column = frame - KT // 2 + SKIPPED, row - KH // 2, column - KW // 2
 
     nought = tl.zeros([1, 1], tl.int32)
