@@ -274,7 +274,7 @@ def test_the_option_files_fit(kind, trees, tmp_path, monkeypatch):
     assert len(files) >= 2
     out = tmp_path / 'datasets' / kind
     split = [] if kind in ('ldpolyp', 'endovis18') else ['--split', 'train=0.34,val=0.33,test=0.33']
-    assert make(kind, trees(kind), out, '--scale', '2', '4', *split) == 0
+    assert make(kind, trees(kind), out, '--scale', '2', '4', '--masks', *split) == 0
     monkeypatch.chdir(tmp_path)
     for file in files:
         opt = read_options(file)
