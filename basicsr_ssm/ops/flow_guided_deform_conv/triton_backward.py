@@ -12,10 +12,12 @@ from basicsr_ssm.ops.flow_guided_deform_conv.triton_steps import (
     corner,
     flow_at,
     groups,
-    offsets,
     plane,
+    predicted,
     product,
     settled,
+    sigmoid,
+    tanh,
     tile,
     weight_place,
 )
@@ -74,7 +76,8 @@ def backward(
         dy, dx = flow_at(flow, image, y, x, inside, flow_n, flow_c, flow_h, flow_w)
         at = raw + (image * raw_n + y.to(tl.int64) * raw_h + x.to(tl.int64) * raw_w)[:, None]
         there = inside[:, None] & known
-        residue_y, residue_x, mask = offsets(at, sample, there, raw_c, TAPS, GROUPS)
+        residue_y, residue_x, mask = predicted(at, sample, there, raw_c, TAPS, GROUPS)
+        residue_y, residue_x, mask = tanh(residue_y), tanh(residue_x), sigmoid(mask)
         row, column = y - SIDE // 2 + tap // SIDE, x - SIDE // 2 + tap % SIDE
         y0, fy, top, bottom = corner(max_residue * residue_y + dy[:, None] + row[:, None], height)
         x0, fx, left, right = corner(max_residue * residue_x + dx[:, None] + column[:, None], width)

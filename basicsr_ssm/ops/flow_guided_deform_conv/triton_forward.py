@@ -7,10 +7,12 @@ from basicsr_ssm.ops.flow_guided_deform_conv.triton_steps import (
     corner,
     flow_at,
     groups,
-    offsets,
     plane,
+    predicted,
     product,
     settled,
+    sigmoid,
+    tanh,
     tile,
     weight_place,
 )
@@ -31,11 +33,16 @@ def forward(
     raw += (image * raw_n + y.to(tl.int64) * raw_h + x.to(tl.int64) * raw_w)[:, None]
     e = tl.arange(0, V)[None, None, :]
     acc = tl.zeros((ROWS * COLUMNS, N), tl.float32)
+    g, sample, known = groups(0, 0, G, TAPS, GROUPS)
+    next_y, next_x, next_mask = predicted(raw, sample, inside[:, None] & known, raw_c, TAPS, GROUPS)
     for i in range(BLOCKS * TAPS):
+        residue_y, residue_x, mask = tanh(next_y), tanh(next_x), sigmoid(next_mask)
+        # asked for early: all else waits for these numbers, which come from afar
+        g, sample, known = groups((i + 1) // TAPS, (i + 1) % TAPS, G, TAPS, GROUPS)
+        next_y, next_x, next_mask = predicted(raw, sample, inside[:, None] & known, raw_c, TAPS, GROUPS)
         block, tap = i // TAPS, i % TAPS
         g, sample, known = groups(block, tap, G, TAPS, GROUPS)
         there = inside[:, None] & known
-        residue_y, residue_x, mask = offsets(raw, sample, there, raw_c, TAPS, GROUPS)
         row, column = y - SIDE // 2 + tap // SIDE, x - SIDE // 2 + tap % SIDE
         y0, fy, top, bottom = corner(max_residue * residue_y + dy[:, None] + row[:, None], height)
         x0, fx, left, right = corner(max_residue * residue_x + dx[:, None] + column[:, None], width)

@@ -44,12 +44,12 @@ def groups(block, tap, G: tl.constexpr, TAPS: tl.constexpr, GROUPS: tl.constexpr
 
 
 @triton.jit
-def offsets(raw, sample, there, raw_c, TAPS: tl.constexpr, GROUPS: tl.constexpr):
-    """tanh of both residues and the mask (P, G); `raw` points to the pixels (P, 1)."""
+def predicted(raw, sample, there, raw_c, TAPS: tl.constexpr, GROUPS: tl.constexpr):
+    """What the network predicts of both residues and the mask (P, G); `raw` points to the pixels (P, 1)."""
     y = tl.load(raw + 2 * sample * raw_c, mask=there, other=0.0).to(tl.float32)
     x = tl.load(raw + (2 * sample + 1) * raw_c, mask=there, other=0.0).to(tl.float32)
     mask = tl.load(raw + (2 * GROUPS * TAPS + sample) * raw_c, mask=there, other=0.0).to(tl.float32)
-    return tanh(y), tanh(x), sigmoid(mask)
+    return y, x, mask
 
 
 @triton.jit
