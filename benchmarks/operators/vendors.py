@@ -12,11 +12,12 @@ from types import ModuleType
 def mamba(module: str):
     """A module of mamba-ssm or None. The package's own __init__ imports language models, and those a release of
     transformers that may not be there; so it is passed by."""
-    if find_spec('mamba_ssm') is None:
-        return None
     if 'mamba_ssm' not in sys.modules:
+        spec = find_spec('mamba_ssm')
+        if spec is None:
+            return None
         package = ModuleType('mamba_ssm')
-        package.__path__ = list(find_spec('mamba_ssm').submodule_search_locations)
+        package.__path__ = list(spec.submodule_search_locations)
         sys.modules['mamba_ssm'] = package
     return importlib.import_module(f'mamba_ssm.{module}')
 

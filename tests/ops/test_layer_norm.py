@@ -41,7 +41,8 @@ def assert_exact(tensors, tolerance):
     for got, truth, given in zip(ours, exact, [tensors[0], *tensors], strict=True):
         assert got.dtype == given.dtype
         off, size = (got.double() - truth).norm(), truth.norm()
-        assert off <= tolerance * size + 1e-6, f'{off / size:.1e}'
+        # a single channel has no variance and no gradient: what remains of one is rounding over √eps
+        assert off <= tolerance * size + (1e-4 if given.shape[-1] == 1 else 1e-6), f'{off / size:.1e}'
 
 
 def test_it_is_that_of_pytorch():
