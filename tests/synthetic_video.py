@@ -2,8 +2,8 @@
 
 from fractions import Fraction
 
-import av
 import numpy as np
+import pytest
 
 
 def marked_frames(count, h=48, w=64):
@@ -24,6 +24,7 @@ def mark_of(frame):
 
 def make_video(path, frames, rate=25, ticks=None, time_base=None, audio=None, audio_delay=Fraction(0)):
     """Write H.264 with the given frame times, and a tone in the codec ``audio`` over the same time."""
+    av = pytest.importorskip('av')
     with av.open(str(path), 'w') as container:
         stream = container.add_stream('libx264', rate=rate, options={'crf': '10', 'g': '8'})
         stream.height, stream.width = frames[0].shape[:2]
@@ -44,6 +45,7 @@ def make_video(path, frames, rate=25, ticks=None, time_base=None, audio=None, au
 
 
 def _write_tone(container, stream, seconds, delay):
+    av = pytest.importorskip('av')
     samples = np.sin(np.arange(int(seconds * 48000)) * (2 * np.pi * 440 / 48000)) * 8000
     for first in range(0, len(samples), 1024):
         piece = samples[first : first + 1024].astype(np.int16)[None]
@@ -57,12 +59,14 @@ def _write_tone(container, stream, seconds, delay):
 
 def frame_times(path):
     """Presentation times in seconds of the decoded frames."""
+    av = pytest.importorskip('av')
     with av.open(str(path)) as container:
         return [frame.pts * frame.time_base for frame in container.decode(video=0)]
 
 
 def audio_packets(path):
     """(time in seconds, bytes) of each audio packet of the first audio stream."""
+    av = pytest.importorskip('av')
     with av.open(str(path)) as container:
         packets = container.demux(container.streams.audio[0])
         return [(float(p.pts * p.time_base), bytes(p)) for p in packets if p.size]

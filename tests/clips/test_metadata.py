@@ -5,7 +5,6 @@ import json
 import struct
 import zlib
 
-import av
 import cv2
 import lmdb
 import numpy as np
@@ -14,6 +13,8 @@ import pytest
 from basicsr_ssm.clips import prepare_command
 from basicsr_ssm.clips.clock import clock_of_video
 from basicsr_ssm.clips.output import plan_output
+
+av = pytest.importorskip('av')
 
 SECRET = 'DOE^JANE'
 ALLOWED = {b'IHDR', b'IDAT', b'IEND'}

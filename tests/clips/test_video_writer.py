@@ -6,7 +6,6 @@ import sys
 import textwrap
 from fractions import Fraction
 
-import av
 import numpy as np
 import pytest
 from synthetic_video import audio_packets, frame_times, make_video, mark_of, marked_frames
@@ -15,6 +14,8 @@ from basicsr_ssm.clips.clock import Clock, clock_of_video
 from basicsr_ssm.clips.sources import open_source
 from basicsr_ssm.clips.video_encoding import OutputError, choose_encoding
 from basicsr_ssm.clips.video_writer import VideoWriter
+
+av = pytest.importorskip('av')
 
 RATE = Fraction(25)
 
