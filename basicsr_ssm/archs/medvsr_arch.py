@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from basicsr.archs.basicvsr_arch import ConvResidualBlocks
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from basicsr_ssm.archs.arguments import Arguments
 from basicsr_ssm.archs.deform_alignment import FlowGuidedDeformAlignment
@@ -48,6 +49,8 @@ class MedVSR(nn.Module):
         propagation: 'both', 'forward' or 'backward': the directions of the four branches (supplement, Tab. 1).
         num_propagated: 2 … 7, frames back to which the cross state-space reaches (supplement, Tab. 2).
         cross_mixer: 'mamba2', 'attention' or 'linear_attention' (supplement, Tab. 3).
+        checkpointed_branches: 'all', or a list of the branches (for 'both': 'backward_1', 'forward_1', 'backward_2',
+            'forward_2') that make their activations again in the backward pass: less memory, more time.
         cpu_cache_length: clips of more frames keep their features on the CPU; so is the output then.
         **published: further keys of the authors' option file, accepted at their published values.
 
@@ -70,6 +73,7 @@ class MedVSR(nn.Module):
         propagation: str = 'both',
         num_propagated: int = 2,
         cross_mixer: str = 'mamba2',
+        checkpointed_branches: str | tuple[str, ...] = (),
         cpu_cache_length: int = 100,
         **published,
     ):
@@ -85,12 +89,17 @@ class MedVSR(nn.Module):
         arguments.need(rec_ks >= 1 and rec_ks % 2 == 1, f'rec_ks={rec_ks} is not an odd kernel size')
         arguments.at_least(1, window_size=window_size, n_convrec=n_convrec)
         arguments.at_least(0, num_blocks=num_blocks, n_convfe=n_convfe)
+        branches = PROPAGATIONS.get(propagation, PROPAGATIONS['both'])
+        checkpointed = branches if checkpointed_branches == 'all' else tuple(checkpointed_branches or ())
+        for branch in checkpointed:
+            arguments.one_of('checkpointed_branches', branch, branches)
         arguments.done()
         self.mid_channels = mid_channels
         self.scale = scale
         self.num_propagated = num_propagated
         self.cpu_cache_length = cpu_cache_length
-        self.branches = PROPAGATIONS[propagation]
+        self.branches = branches
+        self.checkpointed_branches = checkpointed
 
         self.spynet = SpyNet()
         if spynet_path:
@@ -167,17 +176,27 @@ class MedVSR(nn.Module):
         outputs = {}
         for step, frame in enumerate(walk):
             current = spatial[frame].to(device)
-            if step == 0:
-                feature = torch.zeros_like(current)
-            else:
+            if step:
                 flow = flows[direction][frame - 1 if direction == 'forward' else frame].to(device)
                 chain = [flow, *(flow + flow_warp(older, flow) for older in chain)][: self.num_propagated]
-                feature = channels_together(self._align(name, current, recent, chain))
-            inputs = [current, *(frames[frame].to(device) for frames in earlier.values()), feature]
-            feature = feature + self.backbone[name](torch.cat(inputs, dim=1))
+            inputs = [current, *(frames[frame].to(device) for frames in earlier.values())]
+            if name in self.checkpointed_branches and torch.is_grad_enabled():
+                feature = checkpoint(
+                    self._step, name, inputs, recent, chain, use_reentrant=False, preserve_rng_state=False
+                )
+            else:
+                feature = self._step(name, inputs, recent, chain)
             recent = [feature, *recent][: self.num_propagated]
             outputs[frame] = feature.to(spatial[frame].device)
         return [outputs[frame] for frame in range(t)]
+
+    def _step(
+        self, name: str, inputs: list[torch.Tensor], recent: list[torch.Tensor], chain: list[torch.Tensor]
+    ) -> torch.Tensor:
+        """The branch's output for a frame with these inputs: its spatial feature, and the earlier branches' outputs."""
+        current = inputs[0]
+        feature = channels_together(self._align(name, current, recent, chain)) if recent else torch.zeros_like(current)
+        return feature + self.backbone[name](torch.cat([*inputs, feature], dim=1))
 
     def _align(
         self, name: str, current: torch.Tensor, recent: list[torch.Tensor], chain: list[torch.Tensor]

@@ -234,6 +234,8 @@ def test_linear_attention_equals_its_formula():
         (dict(num_blocks=-1), 'num_blocks=-1'),
         (dict(num_block=7), "did you mean 'num_blocks'"),
         (dict(arc_mixer='mamba'), 'cross_mixer'),
+        (dict(checkpointed_branches=['forward_3']), "'forward_3' is not one of 'backward_1', 'forward_1'"),
+        (dict(checkpointed_branches=['forward_1'], propagation='backward'), "'forward_1' is not one of 'backward_1'"),
         (dict(n_mambablocks=3), 'not the published setting 1'),
     ],
 )
@@ -283,6 +285,25 @@ def test_every_weight_gets_a_gradient(mixer):
     zero = [name for name, p in net.named_parameters() if p.grad is not None and not p.grad.any()]
     assert without == []
     assert zero == []
+
+
+def test_checkpointing_changes_nothing_but_the_memory():
+    clip, found, kept = torch.rand(1, 3, 3, 64, 64), [], []
+    for branches in ((), 'all'):
+        net, stored = small(checkpointed_branches=branches).train(), {}
+
+        def keep(tensor, stored=stored):
+            stored[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            out = net(clip)
+        out.square().mean().backward()
+        found.append([out, *(p.grad for p in net.parameters())])
+        kept.append(sum(stored.values()))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert kept[1] < 0.5 * kept[0]
+    assert small(checkpointed_branches=['forward_1']).checkpointed_branches == ('forward_1',)
 
 
 def test_bfloat16_autocast_stays_close():
