@@ -23,6 +23,7 @@ from basicsr_ssm.errors import UserError
 from basicsr_ssm.models.adversary import Adversary
 from basicsr_ssm.models.resume import random_state, restore_random_state
 from basicsr_ssm.models.saving import save_whole
+from basicsr_ssm.models.training_graph import TrainingGraph
 from basicsr_ssm.models.validation import fold_history_into_best, validate
 
 AMP_DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -41,6 +42,9 @@ class VideoSSMModel(VideoRecurrentModel):
         train.accumulate: number of parts a batch is worked on in; ``batch_size_per_gpu`` is the size of one part, and
             an iteration is one optimizer step on all of them. The loss is the mean over the parts. Default: 1.
         train.grad_clip: largest norm of all gradients of a network together. Default: ~ (no limit).
+        train.cuda_graph: capture the network's forward and backward pass as CUDA graphs, in the first iteration and at
+            fix_flow, and replay them: two launches in place of thousands, for memory that the graphs keep. One process
+            on one GPU. Default: false.
         train.extra_losses: list of ``{type: …, loss_weight: …}``, added to ``pixel_opt``; each a registered loss whose
             forward takes (output, target) of shape (n, t, c, h, w).
         network_d, train.gan_opt, train.optim_d: a discriminator of images (n, c, h, w), its GAN loss, whose generator
@@ -92,6 +96,7 @@ class VideoSSMModel(VideoRecurrentModel):
             name = f'l_{loss_opt["type"]}'
             self.extra_losses[name if name not in self.extra_losses else f'{name}_{number}'] = loss
         super().init_training_settings()
+        self._graph = self._make_graph()
         if self._flow_fixed:
             get_root_logger().info(f'The flow network is fixed until iteration {train_opt["fix_flow"]}.')
 
@@ -127,6 +132,8 @@ class VideoSSMModel(VideoRecurrentModel):
         self._flow_fixed = fixed
         get_root_logger().info(f'Iteration {current_iter}: the flow network is {"fixed" if fixed else "trained, too"}.')
         self._freeze_flow(fixed)
+        if self._graph is not None:
+            self._graph.forget()
         if self.opt['dist']:
             # DistributedDataParallel waits for the gradients of the parameters that were trainable when it was made.
             self.net_g = super().model_to_device(self.get_bare_model(self.net_g))
@@ -176,8 +183,7 @@ class VideoSSMModel(VideoRecurrentModel):
             # processes need to exchange gradients only once they are complete
             alone = self.net_g.no_sync() if self.opt['dist'] and not last else contextlib.nullcontext()
             with alone, torch.set_grad_enabled(generator):
-                with self._autocast(self._amp):
-                    self.output = self.net_g(lq)
+                self.output = self._run_net(lq)
                 output = self.output.float()
                 losses = self._losses(output, gt) if generator else {}
                 if generator:
@@ -188,11 +194,25 @@ class VideoSSMModel(VideoRecurrentModel):
                 total[name] = total.get(name, 0) + loss.detach() / parts
         return total
 
+    def _run_net(self, lq: torch.Tensor) -> torch.Tensor:
+        if self._graph is not None:
+            return self._graph(lq)
+        with self._autocast(self._amp):
+            return self.net_g(lq)
+
+    def _make_graph(self) -> TrainingGraph | None:
+        if not self.opt['train'].get('cuda_graph'):
+            return None
+        if self.device.type != 'cuda' or self.get_bare_model(self.net_g) is not self.net_g:
+            raise UserError('train.cuda_graph: one process on one GPU only')
+        return TrainingGraph(self.net_g, partial(self._autocast, self._amp))
+
     def _backward(self, loss: torch.Tensor) -> None:
         self._scaler.scale(loss / self._accumulate).backward()
 
-    def _autocast(self, amp: str | None) -> contextlib.AbstractContextManager:
-        return torch.autocast(self.device.type, AMP_DTYPES.get(amp), enabled=amp is not None)
+    def _autocast(self, amp: str | None, cache_enabled: bool = True) -> contextlib.AbstractContextManager:
+        enabled = amp is not None
+        return torch.autocast(self.device.type, AMP_DTYPES.get(amp), enabled=enabled, cache_enabled=cache_enabled)
 
     def _losses(self, output: torch.Tensor, gt: torch.Tensor) -> dict[str, torch.Tensor]:
         losses = {}

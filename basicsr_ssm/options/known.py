@@ -66,6 +66,7 @@ TRAIN_OURS = {
     'amp': AMP,
     'accumulate': optional(positive),
     'grad_clip': optional(limit),
+    'cuda_graph': flag,
     'extra_losses': optional(sections),
 }
 
