@@ -3,26 +3,36 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Generic, TypeVar
 
-import numpy as np
+Frame = TypeVar('Frame')
+
+# What a cut costs is measured in docs/results.md, "Long videos in segments".
+SEGMENT = 40
+OVERLAP = 16
+
+
+def usual_overlap(segment: int) -> int:
+    """Overlap for chunks of ``segment`` frames: of a segment smaller than usual, the usual share."""
+    return min(OVERLAP, segment * OVERLAP // SEGMENT)
 
 
 @dataclass(frozen=True)
-class Chunk:
+class Chunk(Generic[Frame]):
     """Some consecutive frames of a clip.
 
     Attributes:
-        frames: list of frames.
+        frames: list of frames, arrays or tensors, whatever the clip is made of.
         first: number of frames[0] in the clip.
         keep: slice of the frames whose results are taken from this chunk; the others only give context.
     """
 
-    frames: list[np.ndarray]
+    frames: list[Frame]
     first: int
     keep: slice
 
 
-def overlapping_chunks(frames: Iterable[np.ndarray], segment: int, overlap: int) -> Iterator[Chunk]:
+def overlapping_chunks(frames: Iterable[Frame], segment: int, overlap: int) -> Iterator[Chunk[Frame]]:
     """Cut ``frames`` into chunks of ``segment`` frames of which neighbours share ``overlap``.
 
     Where two chunks overlap, each frame is kept from the chunk in which it lies farther from that chunk's border. The

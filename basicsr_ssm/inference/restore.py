@@ -1,18 +1,17 @@
-"""Run a video super-resolution network over a clip of any length with bounded memory."""
+"""Run a video super-resolution network over a clip of any length and size with bounded memory."""
 
+import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.inference.chunks import Chunk, overlapping_chunks
+from basicsr_ssm.inference.chunks import OVERLAP, SEGMENT, Chunk, overlapping_chunks
+from basicsr_ssm.inference.tiles import in_tiles, smaller_tile
 
-# Past a border a recurrent network misses what the frames beyond would have told it. BasicVSR on a 64x64 crop of Vid4's
-# walk loses 0.62 dB in the frame at a bare border, 0.25 dB with 5 frames between and 0.19 dB with 8, which an overlap
-# of 16 gives to the frame at each cut. Segments of 40 then cost 1.7 times the work of the whole clip.
-SEGMENT = 40
-OVERLAP = 16
+_logger = logging.getLogger(__name__)
 
 
 class RestoreError(UserError):
@@ -25,6 +24,8 @@ def restore_clip(
     *,
     segment: int = SEGMENT,
     overlap: int = OVERLAP,
+    tile: int = 0,
+    smaller_tiles: bool = False,
     device: torch.device | str = 'cpu',
     dtype: torch.dtype = torch.float32,
     first: int = 0,
@@ -36,6 +37,8 @@ def restore_clip(
         frames: uint8 RGB, (h, w, 3) each, all of one size.
         segment: frames a chunk; more context and less recomputing, but more memory.
         overlap: frames that neighbouring chunks share.
+        tile: largest side of what is given to the network at once, pixels (see tiles_of); 0 is the whole frame.
+        smaller_tiles: whether to go on with tiles of half the size each time that memory does not suffice.
         device: where chunks are moved to.
         dtype: float32, or bfloat16 or float16 for autocast.
         first: number of the first frame, for messages.
@@ -47,35 +50,66 @@ def restore_clip(
         RestoreError: memory runs out, or a value of the result is not finite.
         ValueError: unless 0 <= overlap < segment.
     """
+    restorer = _Restorer(net, torch.device(device), dtype, tile, smaller_tiles)
     for chunk in overlapping_chunks(frames, segment, overlap):
-        restored = _run(net, chunk, first, torch.device(device), dtype)
-        # The frames leave the device one by one, so that no second copy of the chunk is made.
-        for index in range(len(chunk.frames))[chunk.keep]:
-            yield _to_uint8(restored[index], first + chunk.first + index)
+        restored = restorer.restore(chunk, first + chunk.first)
+        for frame in restored:
+            yield np.ascontiguousarray(frame.permute(1, 2, 0).numpy())
         del restored
 
 
-def _run(net: torch.nn.Module, chunk: Chunk, first: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    t, (h, w) = len(chunk.frames), chunk.frames[0].shape[:2]
-    try:
-        lq = torch.from_numpy(np.stack(chunk.frames)).to(device)
-        lq = lq.permute(0, 3, 1, 2).float().div_(255).unsqueeze(0)
-        with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-            restored = net(lq)
-    except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not _ran_out_of_memory(error):
-            raise
-        start = first + chunk.first
-        advice = f'give --segment a smaller number than {t}' if t > 1 else 'a single frame of this size is too large'
-        raise RestoreError(
-            f'{device} ran out of memory on frames {start} to {start + t - 1} ({t} of {w}x{h}); {advice}'
-        ) from error
-    if restored.shape[:3] != (1, t, 3) or restored.shape[3] % h or restored.shape[3] * w != restored.shape[4] * h:
-        raise RestoreError(
-            f'{type(net).__name__} made {tuple(restored.shape)} of {tuple(lq.shape)}: '
-            'not as many frames, enlarged by a whole number'
-        )
-    return restored[0]
+@dataclass
+class _Restorer:
+    net: torch.nn.Module
+    device: torch.device
+    dtype: torch.dtype
+    tile: int
+    smaller_tiles: bool
+
+    def restore(self, chunk: Chunk[np.ndarray], first: int) -> torch.Tensor:
+        """The frames that are kept of a chunk which starts at frame ``first``: uint8 (t, 3, s*h, s*w), on the CPU."""
+        clip = torch.from_numpy(np.stack(chunk.frames)).permute(0, 3, 1, 2)
+        t, (h, w) = len(clip), clip.shape[2:]
+        while True:
+            try:
+                return in_tiles(lambda part: self._run(part, chunk.keep, first), clip, self.tile)
+            except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _ran_out_of_memory(error):
+                    raise
+                tile = smaller_tile(h, w, self.tile) if self.smaller_tiles else None
+                tiles = f' in tiles of {self.tile}' if self.tile else ''
+                where = f'{self.device} ran out of memory on frames {first} to {first + t - 1} ({t} of {w}x{h}{tiles})'
+                if tile is None:
+                    raise RestoreError(f'{where}; {self._advice(t, h, w)}') from error
+            # Here the error is gone, and with it what its traceback held of the attempt.
+            self.tile = tile
+            _logger.warning('%s; going on with tiles of %d pixels', where, tile)
+            if self.device.type == 'cuda':
+                torch.cuda.empty_cache()
+
+    def _run(self, clip: torch.Tensor, keep: slice, first: int) -> torch.Tensor:
+        t, _, h, w = clip.shape
+        lq = clip.to(self.device).float().div_(255).unsqueeze(0)
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32),
+        ):
+            restored = self.net(lq)
+        if restored.shape[:3] != (1, t, 3) or restored.shape[3] % h or restored.shape[3] * w != restored.shape[4] * h:
+            raise RestoreError(
+                f'{type(self.net).__name__} made {tuple(restored.shape)} of {tuple(lq.shape)}: '
+                'not as many frames, enlarged by a whole number'
+            )
+        # The frames leave the device one by one, so that no second copy of the chunk is made there.
+        return torch.stack([_to_uint8(restored[0, i], first + i) for i in range(t)[keep]])
+
+    def _advice(self, t: int, h: int, w: int) -> str:
+        advice = []
+        if t > 1:
+            advice.append(f'give --segment a smaller number than {t}')
+        if not self.smaller_tiles and (tile := smaller_tile(h, w, self.tile)):
+            advice.append(f'give --tile {tile}')
+        return ' or '.join(advice) or 'a single frame of this size is too large'
 
 
 def _ran_out_of_memory(error: Exception) -> bool:
@@ -83,11 +117,10 @@ def _ran_out_of_memory(error: Exception) -> bool:
     return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
-def _to_uint8(frame: torch.Tensor, number: int) -> np.ndarray:
+def _to_uint8(frame: torch.Tensor, number: int) -> torch.Tensor:
     if not torch.isfinite(frame).all():
         raise RestoreError(
             f'frame {number}: the network gave values that are not finite; with --precision fp16 try bf16 or fp32, '
             'otherwise the checkpoint is broken'
         )
-    frame = frame.float().clamp(0, 1).mul(255).round().to(torch.uint8)
-    return np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy())
+    return frame.float().clamp(0, 1).mul(255).round().to(torch.uint8).cpu()

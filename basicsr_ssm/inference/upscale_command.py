@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import math
 import signal
 import sys
 import threading
@@ -22,7 +23,10 @@ from basicsr_ssm.clips.sources import DamagedSourceError, FrameSource, open_sour
 from basicsr_ssm.clips.video_encoding import CODECS, CONTAINERS
 from basicsr_ssm.clips.video_source import VideoSource
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.inference.restore import OVERLAP, SEGMENT, restore_clip
+from basicsr_ssm.inference.chunks import SEGMENT, usual_overlap
+from basicsr_ssm.inference.memory_plan import GIB, measured_on_gpu, plan
+from basicsr_ssm.inference.restore import restore_clip
+from basicsr_ssm.inference.tiles import LEAST_TILE
 from basicsr_ssm.options.yaml_file import read_options
 
 HELP = 'restore a video, DICOM cine or folder of frames with a trained network'
@@ -51,6 +55,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     running.add_argument(
         '--overlap', type=int, help='frames that neighbouring segments share as context (2/5 of a segment)'
     )
+    running.add_argument(
+        '--tile',
+        type=int,
+        metavar='SIZE',
+        help='restore large frames in tiles of so many pixels a side, 0: never (default: smaller ones each time that '
+        'memory does not suffice)',
+    )
+    running.add_argument(
+        '--max-memory', type=float, metavar='GIB', help='of a GPU: choose segment and tile to stay within it'
+    )
     video = parser.add_argument_group('video files')
     video.add_argument('--codec', choices=CODECS, help='default: H.264, in .webm VP9')
     video.add_argument('--crf', type=int, help='quality, 0 is best (default: 17 for H.264, visually lossless)')
@@ -68,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: whatever is wrong with input, checkpoint, output or settings; there is no output then.
     """
-    segment, overlap = _segment_and_overlap(args.segment, args.overlap)
+    _check_running(args)
     output = plan_output(
         args.output, args.input, overwrite=args.overwrite, codec=args.codec, crf=args.crf, lossless=args.lossless
     )
@@ -77,8 +91,20 @@ def run(args: argparse.Namespace) -> int:
     net, device, dtype = _network(args)
 
     start, stop = args.frames
+    segment, tile = _segment_and_tile(args, net, device, dtype, source)
+    overlap = usual_overlap(segment) if args.overlap is None else args.overlap
     frames = _Frames(source, start, stop, args.keep_partial)
-    restored = restore_clip(net, frames, segment=segment, overlap=overlap, device=device, dtype=dtype, first=start)
+    restored = restore_clip(
+        net,
+        frames,
+        segment=segment,
+        overlap=overlap,
+        tile=tile,
+        smaller_tiles=args.tile is None,
+        device=device,
+        dtype=dtype,
+        first=start,
+    )
     began = time.monotonic()
     with _termination_as_exit(), contextlib.ExitStack() as stack:
         writer = None
@@ -120,7 +146,7 @@ class _Frames:
             self.damage = error
 
 
-def _network(args: argparse.Namespace):
+def _device(args: argparse.Namespace) -> str:
     name = args.device
     if name == 'auto':
         name = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -128,6 +154,13 @@ def _network(args: argparse.Namespace):
         raise UserError('--device cuda: PyTorch finds no CUDA device here')
     if name == 'cpu' and args.precision == 'fp16':
         raise UserError('--precision fp16 is for GPUs; on the CPU use fp32 or bf16')
+    if name == 'cpu' and args.max_memory is not None:
+        raise UserError('--max-memory is for GPUs; on the CPU give --segment and --tile')
+    return name
+
+
+def _network(args: argparse.Namespace) -> tuple[torch.nn.Module, str, torch.dtype]:
+    name = _device(args)
     try:
         net, description = build_from_checkpoint(args.model, _network_options(args.opt))
     except (KeyError, TypeError, ValueError) as error:
@@ -148,15 +181,36 @@ def _network_options(path: Path | None) -> dict | None:
     return options
 
 
-def _segment_and_overlap(segment: int | None, overlap: int | None) -> tuple[int, int]:
-    segment = SEGMENT if segment is None else segment
-    if segment < 1:
-        raise UserError(f'--segment {segment}: at least 1 frame has to be restored at a time')
-    # A segment smaller than usual keeps the usual share of overlap.
-    overlap = min(OVERLAP, segment * OVERLAP // SEGMENT) if overlap is None else overlap
-    if not 0 <= overlap < segment:
-        raise UserError(f'--overlap {overlap}: has to be 0 … {segment - 1}, less than --segment {segment}')
-    return segment, overlap
+def _check_running(args: argparse.Namespace) -> None:
+    """What can be said of segment, overlap, tile and memory before anything is opened."""
+    if args.segment is not None and args.segment < 1:
+        raise UserError(f'--segment {args.segment}: at least 1 frame has to be restored at a time')
+    segment = SEGMENT if args.segment is None else args.segment
+    if args.overlap is not None and not 0 <= args.overlap < segment:
+        raise UserError(f'--overlap {args.overlap}: has to be 0 … {segment - 1}, less than --segment {segment}')
+    if args.tile is not None and args.tile != 0 and args.tile < LEAST_TILE:
+        raise UserError(f'--tile {args.tile}: has to be at least {LEAST_TILE} pixels, or 0 for whole frames')
+    if args.max_memory is not None and not 0 < args.max_memory < math.inf:
+        raise UserError(f'--max-memory {args.max_memory:g}: has to be a number of GiB above 0')
+
+
+def _segment_and_tile(
+    args: argparse.Namespace, net: torch.nn.Module, device: str, dtype: torch.dtype, source: FrameSource
+) -> tuple[int, int]:
+    segment = SEGMENT if args.segment is None else args.segment
+    if args.max_memory is None:
+        return segment, args.tile or 0
+    least = 1 if args.overlap is None else args.overlap + 1
+    if args.segment is None:  # a short clip is one segment, and leaves room for larger tiles
+        segment = max(least, min(segment, _expected(source, *args.frames) or segment))
+    else:
+        least = segment
+    model = measured_on_gpu(net, torch.device(device), dtype, args.max_memory * GIB)
+    segments = range(segment, least - 1, -1)
+    segment, tile = plan(model, args.max_memory * GIB, *source.size, segments, args.tile)
+    part = f'tiles of {tile} pixels' if tile else 'whole frames'
+    _say(f'--max-memory {args.max_memory:g}: {segment} frames at a time, in {part}')
+    return segment, tile
 
 
 def _clock_and_audio(source: FrameSource, output: Output, fps: Fraction | None, silent: bool) -> tuple[Clock, bool]:

@@ -84,6 +84,56 @@ def test_running_out_of_memory_suggests_a_smaller_segment(enlarge, error):
         list(restore_clip(Hungry(), marked_frames(9, 10, 8), segment=1, overlap=0))
 
 
+class Limited(torch.nn.Module):
+    """Has memory for so many pixels of all frames together."""
+
+    def __init__(self, pixels):
+        super().__init__()
+        self.pixels = pixels
+        self.shapes = []
+
+    def forward(self, lq):
+        self.shapes.append((lq.shape[1], *lq.shape[3:]))
+        if lq[0, :, 0].numel() > self.pixels:
+            raise torch.cuda.OutOfMemoryError('CUDA out of memory')
+        return lq.repeat_interleave(2, 3).repeat_interleave(2, 4)
+
+
+def test_tiles_are_put_together(enlarge):
+    frames = np.random.default_rng(0).integers(0, 256, (5, 100, 170, 3), dtype=np.uint8)
+    net = Limited(3 * 80 * 80)
+    restored = np.stack(list(restore_clip(net, frames, segment=3, overlap=1, tile=80)))
+    assert np.array_equal(restored, frames.repeat(2, 1).repeat(2, 2))
+    assert set(net.shapes) == {(3, 68, 74)}
+
+
+def test_where_memory_does_not_suffice_tiles_become_smaller_and_stay_so(caplog):
+    frames = np.random.default_rng(0).integers(0, 256, (7, 150, 260, 3), dtype=np.uint8)
+    net = Limited(3 * 80 * 80)
+    restored = np.stack(list(restore_clip(net, frames, segment=3, overlap=1, smaller_tiles=True)))
+    assert np.array_equal(restored, frames.repeat(2, 1).repeat(2, 2))
+    sizes = [shape[1:] for shape in net.shapes]
+    assert sizes[:2] == [(150, 260), (134, 132)] and set(sizes[2:]) == {(70, 68)}
+    assert [record.getMessage() for record in caplog.records] == [
+        'cpu ran out of memory on frames 0 to 2 (3 of 260x150); going on with tiles of 144 pixels',
+        'cpu ran out of memory on frames 0 to 2 (3 of 260x150 in tiles of 144); going on with tiles of 80 pixels',
+    ]
+
+
+def test_the_smallest_tiles_are_the_end_of_that():
+    with pytest.raises(RestoreError, match=r'3 of 200x90 in tiles of 64\); give --segment a smaller number than 3$'):
+        list(restore_clip(Limited(100), marked_frames(4, 90, 200), segment=3, overlap=1, smaller_tiles=True))
+
+
+def test_a_tile_that_was_asked_for_is_not_made_smaller():
+    net = Limited(100)
+    with pytest.raises(RestoreError, match='smaller number than 3 or give --tile 64'):
+        list(restore_clip(net, marked_frames(4, 90, 200), segment=3, overlap=1, tile=128))
+    assert len(net.shapes) == 1
+    with pytest.raises(RestoreError, match='frames 0 to 0 .1 of 200x90.; give --tile 112'):
+        list(restore_clip(net, marked_frames(4, 90, 200), segment=1, overlap=0))
+
+
 def test_another_error_of_the_network_stays_what_it_is(enlarge):
     class Faulty(type(enlarge)):
         def forward(self, lq):

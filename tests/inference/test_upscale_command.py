@@ -14,6 +14,8 @@ from basicsr_ssm.archs import MedVSR
 from basicsr_ssm.clips.frame_folder_writer import FrameFolderWriter
 from basicsr_ssm.clips.sources import DamagedSourceError, open_source
 from basicsr_ssm.errors import UserError
+from basicsr_ssm.inference import upscale_command
+from basicsr_ssm.inference.memory_plan import MemoryModel
 from basicsr_ssm.inference.restore import RestoreError
 
 
@@ -241,6 +243,11 @@ def test_missing_folders_are_made_for_a_whole_output_only(upscale, enlarge, dama
     [
         (['--segment', '0'], '--segment 0'),
         (['--segment', '4', '--overlap', '4'], '--overlap 4: .*0 … 3'),
+        (['--tile', '63'], '--tile 63: has to be at least 64'),
+        (['--tile', '-1'], '--tile -1'),
+        (['--max-memory', '0'], '--max-memory 0: '),
+        (['--max-memory', 'nan'], '--max-memory nan: '),
+        (['--max-memory', '4'], 'is for GPUs; on the CPU give --segment and --tile'),
         (['--precision', 'fp16'], 'fp16 is for GPUs'),
         (['--crf', '99'], 'crf'),
     ],
@@ -249,6 +256,49 @@ def test_settings_that_cannot_be_served(upscale, enlarge, video, tmp_path, words
     with pytest.raises(UserError, match=message):
         upscale(video, tmp_path / 'out.mp4', *words, net=enlarge)
     assert enlarge.calls == []
+
+
+def test_large_frames_in_tiles(upscale, enlarge, tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (3, 90, 130, 3), dtype=np.uint8)
+    assert upscale(make_folder(tmp_path / 'in', frames), tmp_path / 'out', '--tile', '64', net=enlarge) == 0
+    assert np.array_equal(np.stack(read(tmp_path / 'out')), frames.repeat(2, 1).repeat(2, 2))
+    assert len(enlarge.calls) == 8
+
+
+@pytest.mark.parametrize(
+    ('words', 'segment', 'overlap', 'tile'),
+    [
+        ([], 40, 16, 112),  # all 40 frames there are, in tiles
+        (['--frames', '0:10'], 10, 4, 0),  # fewer frames leave room for all of their pixels
+        (['--segment', '20'], 20, 8, 192),
+        (['--tile', '0'], 15, 6, 0),
+        (['--overlap', '39'], 40, 39, 112),
+        (['--segment', '5', '--tile', '80'], 5, 2, 80),
+    ],
+)
+def test_memory_chooses_what_was_not_given(
+    upscale, enlarge, tmp_path, monkeypatch, capsys, words, segment, overlap, tile
+):
+    source = make_folder(tmp_path / 'in', np.zeros((40, 160, 256, 3), np.uint8))
+    taken = {}
+
+    def restore(net, frames, **settings):
+        taken.update(settings)
+        return (np.repeat(np.repeat(frame, 2, 0), 2, 1) for frame in frames)
+
+    def measured(net, device, dtype, limit):
+        assert limit == 0.9 * 2**30
+        return MemoryModel(0, 0, 0.9 * limit / (15 * 160 * 256))
+
+    monkeypatch.setattr(upscale_command, 'restore_clip', restore)
+    monkeypatch.setattr(upscale_command, 'measured_on_gpu', measured)
+    monkeypatch.setattr(upscale_command, '_device', lambda args: 'cuda')
+    monkeypatch.setattr(enlarge, 'to', lambda device: enlarge)
+    assert upscale(source, tmp_path / 'out', '--max-memory', '0.9', *words, net=enlarge) == 0
+    assert (taken['segment'], taken['overlap'], taken['tile']) == (segment, overlap, tile)
+    assert taken['smaller_tiles'] == ('--tile' not in words)
+    part = f'tiles of {tile} pixels' if tile else 'whole frames'
+    assert f'--max-memory 0.9: {segment} frames at a time, in {part}' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('words', [['--frames', '5'], ['--frames', '5:5'], ['--fps', '0'], ['--fps', 'fast']])
