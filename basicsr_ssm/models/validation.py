@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import write_json
+from basicsr_ssm.inference.chunks import overlapping_chunks, usual_overlap
 from basicsr_ssm.metrics import measure
 from basicsr_ssm.models.saving import save_png
 
@@ -72,20 +73,46 @@ def validate(model, dataloader, current_iter: int | str, tb_logger, save_img: bo
             _report(model, name, list(metrics), results, current_iter, tb_logger)
 
 
-def _restore(model, item: dict) -> torch.Tensor:
-    """The network's output for one item, (t, c, h, w) or, for one frame, (c, h, w), on whatever device it lies."""
+def _restore(model, item: dict) -> list[torch.Tensor] | torch.Tensor:
+    """The network's output for one item: frames (c, h, w) of a clip, or the one frame of a sliding window.
+
+    With val.segment only so many frames of a clip are on the device at a time, and the output is on the CPU.
+    """
+    segment, overlap = (model.opt['val'].get(key) for key in ('segment', 'overlap'))
+    if segment is None:
+        output = _run(model, item['lq'])
+        return list(output) if output.dim() == 4 else output
+    restored = []
+    overlap = usual_overlap(segment) if overlap is None else overlap
+    for chunk in overlapping_chunks(item['lq'].unbind(0), segment, overlap):
+        output = _run(model, torch.stack(chunk.frames))
+        if len(output) != len(chunk.frames) or output.dim() != 4:
+            raise UserError(
+                f'clip {item["folder"]}: val.segment is for networks that restore every frame of a clip; '
+                f'{len(chunk.frames)} frames became {tuple(output.shape)}'
+            )
+        # copied even on the CPU, where the frames between would stay otherwise
+        restored.extend(frame.to('cpu', copy=True) for frame in output[chunk.keep])
+        del output  # before the next one is made
+    return restored
+
+
+def _run(model, lq: torch.Tensor) -> torch.Tensor:
+    """The network's output for frames (t, c, h, w): as many, or one (c, h, w), on whatever device it lies."""
     # Ground truth stays behind: it is compared frame by frame on the CPU. Nothing is changed in place: data sets cache.
-    model.feed_data({'lq': item['lq'].unsqueeze(0)})
+    model.feed_data({'lq': lq.unsqueeze(0)})
     model.test()
     output = model.output[0]
     del model.lq, model.output
     return output
 
 
-def _frames(item: dict, output: torch.Tensor) -> Iterator[tuple[int, str, torch.Tensor, torch.Tensor | None]]:
+def _frames(
+    item: dict, output: list[torch.Tensor] | torch.Tensor
+) -> Iterator[tuple[int, str, torch.Tensor, torch.Tensor | None]]:
     """Frame number, file stem, restored frame and ground truth of each frame of an item."""
     gt = item.get('gt')
-    if output.dim() == 4:
+    if isinstance(output, list):
         if gt is not None and len(gt) != len(output):
             raise UserError(f'clip {item["folder"]}: {len(output)} frames restored, but {len(gt)} of ground truth')
         for frame, restored in enumerate(output):

@@ -20,6 +20,7 @@ from torch import distributed, nn
 
 from basicsr_ssm import checkpoints
 from basicsr_ssm.errors import UserError
+from basicsr_ssm.inference.tiles import in_tiles
 from basicsr_ssm.models.adversary import Adversary
 from basicsr_ssm.models.resume import random_state, restore_random_state
 from basicsr_ssm.models.saving import save_whole
@@ -52,6 +53,10 @@ class VideoSSMModel(VideoRecurrentModel):
         val.use_ema: validate with the EMA weights where there are any; in a test, prefer the file's ``params_ema``.
             (VideoRecurrentModel, unlike SRModel, always validates with the weights in training.) Default: true.
         val.amp: autocast in validation, as train.amp. Default: ~ (float32).
+        val.segment, val.overlap: frames of a clip that are on the device at a time, and how many of them neighbouring
+            segments share; see `basicsr_ssm.inference.chunks`. Default: ~ (whole clips), 2/5 of a segment.
+        val.tile: largest side of what the network is given at once, LQ pixels; see `basicsr_ssm.inference.tiles`.
+            Default: 0 (whole frames).
 
     The flow network (parameters with 'spynet' or 'edvr' in their name) is frozen in iterations 1 … fix_flow − 1.
 
@@ -292,7 +297,7 @@ class VideoSSMModel(VideoRecurrentModel):
         was_training = net.training
         net.eval()
         with torch.no_grad(), self._autocast(val_opt.get('amp')):
-            output = net(lq)
+            output = in_tiles(net, lq, val_opt.get('tile') or 0)
         net.train(was_training)
         if flip_seq:
             output = 0.5 * (output[:, :n_frames] + output[:, n_frames:].flip(1))

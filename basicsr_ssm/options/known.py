@@ -79,7 +79,13 @@ VAL = {
     'flip_seq': flag,
     'center_frame_only': flag,
 }
-VAL_OURS = {'use_ema': flag, 'amp': AMP}
+VAL_OURS = {
+    'use_ema': flag,
+    'amp': AMP,
+    'segment': optional(positive),
+    'overlap': optional(count),
+    'tile': optional(count),
+}
 
 LOGGER = {'print_freq': positive, 'save_checkpoint_freq': positive, 'use_tb_logger': flag, 'wandb': optional(section)}
 WANDB = {'project': optional(text), 'resume_id': optional(text)}

@@ -19,6 +19,7 @@ from basicsr.utils.registry import (
 
 from basicsr_ssm.archs.arguments import ArgumentError
 from basicsr_ssm.data.degradations import Degradation
+from basicsr_ssm.inference.tiles import LEAST_TILE
 from basicsr_ssm.options import known
 from basicsr_ssm.options.errors import OptionError, did_you_mean
 from basicsr_ssm.options.kinds import Kind, anything, number, numbers, of_signature, one_of, section
@@ -264,6 +265,8 @@ class _Check:
         ours = self.opt.get('model_type') == OURS
         wanted = ['val_freq'] if self.is_train and val else []
         self.keys('val', val, {**known.VAL, **(known.VAL_OURS if ours else {})}, wanted, open_ended=not listed)
+        if ours:
+            self.parts_of_clips(val)
         for name, options in self.inside(val, 'metrics').items():
             where = f'val.metrics.{name}'
             if not isinstance(options, dict):
@@ -274,6 +277,20 @@ class _Check:
             strict = metric is not None and metric.__module__.startswith(('basicsr.', 'basicsr_ssm.'))
             better = {'better': one_of('higher', 'lower')}
             self.signature(where, options, metric, leave_out=('img', 'img2', 'mask'), more=better, strict=strict)
+
+    def parts_of_clips(self, val: dict) -> None:
+        """What validation gives the network at once."""
+        segment, overlap, tile = (
+            value if isinstance(value := val.get(key), int) else None for key in ('segment', 'overlap', 'tile')
+        )
+        if val.get('segment') is None and overlap is not None:
+            self.problems.append('val.overlap: only with val.segment')
+        elif segment is not None and overlap is not None and overlap >= segment:
+            self.problems.append(f'val.overlap: {overlap} has to be less than val.segment, {segment}')
+        if segment is not None and val.get('center_frame_only'):
+            self.problems.append('val.segment: remove it: center_frame_only takes each clip whole')
+        if tile is not None and 0 < tile < LEAST_TILE:
+            self.problems.append(f'val.tile: at least {LEAST_TILE} pixels, or 0 for whole frames, got {tile}')
 
     # ------------------------------------------------------------ tools
 

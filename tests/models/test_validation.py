@@ -146,3 +146,65 @@ def test_metrics_inside_the_mask_of_the_test_set(tmp_path):
     assert values['inside'] == pytest.approx(np.mean(inside)) and values['whole'] != pytest.approx(values['inside'])
     with pytest.raises(validation.UserError, match='clip a: calculate_masked_psnr needs a mask'):
         model.validation(loader_of(TinyTestClips({'name': 'x', 'folders': ['a']})), 'x', None, False)
+
+
+class LongClips(TinyTestClips):
+    """One clip of 11 frames, each with a number of its own in its pixels."""
+
+    def __getitem__(self, index):
+        lq = torch.rand(11, 3, 8, 8)
+        lq[:, 0, 0, 0] = torch.arange(11) / 11
+        return {'lq': lq, 'gt': torch.rand(11, 3, 16, 16), 'folder': 'a'}
+
+
+def test_segments_of_long_clips_are_what_the_network_sees(tmp_path):
+    """As `upscale` cuts them: each frame once, in order, from the segment in which it lies deepest."""
+    model = model_of('VideoSSMModel', tmp_path, **{'val:segment': 5, 'val:overlap': 2})
+    seen = []
+
+    class Numbered(torch.nn.Module):
+        def forward(self, lq):
+            seen.append((lq[0, :, 0, 0, 0] * 11).round().int().tolist())
+            out = lq.repeat_interleave(2, 3).repeat_interleave(2, 4)
+            out[:, :, 1, 0, 0] = torch.arange(lq.shape[1]) / 10  # the place in the segment
+            return out
+
+    model.net_g = Numbered()
+    item = LongClips({'name': 'x', 'folders': ['a']})[0]
+    restored = validation._restore(model, item)
+    assert seen == [[0, 1, 2, 3, 4], [3, 4, 5, 6, 7], [6, 7, 8, 9, 10]]
+    assert [round(float(frame[0, 0, 0]) * 11) for frame in restored] == list(range(11))
+    assert [round(float(frame[1, 0, 0]) * 10) for frame in restored] == [0, 1, 2, 3, 1, 2, 3, 1, 2, 3, 4]
+    assert all(frame.untyped_storage().nbytes() == 4 * frame.numel() for frame in restored)
+    model.opt['val'].update(segment=5, overlap=None)
+    seen.clear()
+    validation._restore(model, item)
+    assert [frames[0] for frames in seen] == [0, 3, 6]  # 2/5 of a segment
+    model.opt['val'].update(segment=20)
+    seen.clear()
+    assert len(validation._restore(model, item)) == 11 and seen == [list(range(11))]
+
+
+def test_measured_in_segments_and_tiles_as_whole(tmp_path):
+    """TinyNet treats frames alone and sees two pixels far."""
+    values, seen = [], []
+    clip = torch.rand(1, 9, 3, 70, 130)
+
+    class Large(TinyTestClips):
+        def __getitem__(self, index):
+            return {'lq': clip[0], 'gt': clip[0].repeat_interleave(2, 2).repeat_interleave(2, 3), 'folder': 'a'}
+
+    for changes in ({}, {'val:segment': 4, 'val:tile': 64}):
+        torch.manual_seed(1)
+        model = model_of('VideoSSMModel', tmp_path, **changes)
+        model.net_g.register_forward_pre_hook(lambda net, args: seen.append(args[0].shape[1:]))
+        model.validation(loader_of(Large({'name': 'x', 'folders': ['a']})), 'x', None, False)
+        values.append(json.loads((tmp_path / 'metrics.json').read_text())['x']['a']['psnr'])
+    assert tuple(seen[0]) == (9, 3, 70, 130)
+    assert {tuple(shape) for shape in seen[1:]} == {(4, 3, 54, 50)} and values[1] == pytest.approx(values[0], abs=1e-6)
+
+
+def test_segments_are_not_for_networks_of_one_frame(tmp_path):
+    model = model_of('VideoSSMModel', tmp_path, **{'network_g': {'type': 'MiddleFrame'}, 'val:segment': 5})
+    with pytest.raises(validation.UserError, match='clip a: val.segment .* 5 frames became .3, 8, 8.'):
+        model.validation(loader_of(LongClips({'name': 'x', 'folders': ['a']})), 'x', None, False)
