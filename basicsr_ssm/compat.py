@@ -10,7 +10,6 @@ import importlib.util
 import logging
 import os
 import re
-import subprocess
 import sys
 import types
 from functools import total_ordering, wraps
@@ -34,7 +33,7 @@ def apply():
     # BasicSR itself
     load_weights_only()
     say_how_grids_are_indexed()
-    start_distributed_on_cpu()
+    start_distributed()
     wrap_ddp_on_cpu()
     accept_any_test_set_name()
     validate_anywhere()
@@ -163,38 +162,17 @@ def say_how_grids_are_indexed():
         importlib.import_module(f'basicsr.archs.{name}').torch = indexing
 
 
-def start_distributed_on_cpu():
-    """Let ``--launcher pytorch|slurm`` start without CUDA, through gloo.
+def start_distributed():
+    """Let ``--launcher pytorch|slurm`` start without CUDA, through gloo, and with today's torchrun and SLURM.
 
-    BasicSR always picks a CUDA device and NCCL. May go when ``basicsr.utils.dist_util.init_dist`` asks first.
+    BasicSR always picks a CUDA device and NCCL, by the global rank, and needs ``scontrol``. May go when
+    ``basicsr.utils.dist_util.init_dist`` asks first, and goes by LOCAL_RANK.
     """
     from basicsr.utils import dist_util, options
 
-    on_cuda = dist_util.init_dist
-
-    @wraps(on_cuda)
-    def init_dist(launcher, backend='nccl', **kwargs):
-        if torch.cuda.is_available() and backend != 'gloo':
-            return on_cuda(launcher, backend, **kwargs)
-        port = kwargs.pop('port', None)
-        if launcher == 'slurm':
-            _slurm_environment(port)
-        elif launcher != 'pytorch':
-            raise ValueError(f'Invalid launcher type: {launcher}')
-        torch.distributed.init_process_group(backend='gloo', **kwargs)
+    from basicsr_ssm.launchers import init_dist
 
     dist_util.init_dist = options.init_dist = init_dist
-
-
-def _slurm_environment(port):
-    """Set the variables that ``torch.distributed`` reads from those that SLURM sets."""
-    nodes = os.environ['SLURM_NODELIST']
-    first = subprocess.run(['scontrol', 'show', 'hostname', nodes], capture_output=True, text=True, check=True)
-    os.environ['MASTER_ADDR'] = first.stdout.split()[0]
-    os.environ['MASTER_PORT'] = str(port or os.environ.get('MASTER_PORT', 29500))
-    os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
-    os.environ['RANK'] = os.environ['SLURM_PROCID']
-    os.environ['LOCAL_RANK'] = os.environ.get('SLURM_LOCALID', '0')
 
 
 def wrap_ddp_on_cpu():
@@ -205,14 +183,15 @@ def wrap_ddp_on_cpu():
     """
     from basicsr.models.base_model import BaseModel
 
+    from basicsr_ssm.models.parallel import distribute
+
     on_cuda = BaseModel.model_to_device
 
     @wraps(on_cuda)
     def model_to_device(self, net):
         if not self.opt['dist'] or self.device.type == 'cuda':
             return on_cuda(self, net)
-        unused = self.opt.get('find_unused_parameters', False)
-        return torch.nn.parallel.DistributedDataParallel(net.to(self.device), find_unused_parameters=unused)
+        return distribute(net, self.device, self.opt)
 
     BaseModel.model_to_device = model_to_device
 

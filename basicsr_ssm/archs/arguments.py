@@ -38,6 +38,17 @@ class Arguments:
         choices = list(choices)
         self.need(value in choices, f'{name}={value!r} is not one of {", ".join(map(repr, choices))}')
 
+    def some_of(self, name: str, value: object, choices: Iterable[str]) -> tuple[str, ...]:
+        """``value`` has to be 'all' or a list of some of ``choices``, or None; returns what it stands for."""
+        choices = tuple(choices)
+        if value == 'all':
+            return choices
+        listed = isinstance(value, list | tuple)
+        self.need(value is None or listed, f"{name}={value!r} is neither 'all' nor a list of some of {choices}")
+        for one in value if listed else ():
+            self.one_of(name, one, choices)
+        return tuple(value) if listed else ()
+
     def at_least(self, least: float, **values: float) -> None:
         """Each of ``values`` has to be ``least`` or more."""
         for name, value in values.items():

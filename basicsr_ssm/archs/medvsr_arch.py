@@ -90,9 +90,7 @@ class MedVSR(nn.Module):
         arguments.at_least(1, window_size=window_size, n_convrec=n_convrec)
         arguments.at_least(0, num_blocks=num_blocks, n_convfe=n_convfe)
         branches = PROPAGATIONS.get(propagation, PROPAGATIONS['both'])
-        checkpointed = branches if checkpointed_branches == 'all' else tuple(checkpointed_branches or ())
-        for branch in checkpointed:
-            arguments.one_of('checkpointed_branches', branch, branches)
+        checkpointed = arguments.some_of('checkpointed_branches', checkpointed_branches, branches)
         arguments.done()
         self.mid_channels = mid_channels
         self.scale = scale

@@ -111,9 +111,7 @@ class VSRM(nn.Module):
             alignment != 'dca' or roomy,
             f'window_size={window_size} is not odd or leaves no room around reference_size={reference_size}',
         )
-        checkpointed = BRANCHES if checkpointed_branches == 'all' else tuple(checkpointed_branches or ())
-        for branch in checkpointed:
-            arguments.one_of('checkpointed_branches', branch, BRANCHES)
+        checkpointed = arguments.some_of('checkpointed_branches', checkpointed_branches, BRANCHES)
         arguments.done()
         self.embed_dim, self.scale = embed_dim, scale
         self.checkpointed_branches, self.cpu_cache_length = checkpointed, cpu_cache_length

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from basicsr.utils import check_resume
+from basicsr.utils.dist_util import get_dist_info
+from torch import distributed
 
 from basicsr_ssm import checkpoints
 from basicsr_ssm.errors import UserError
@@ -18,15 +20,16 @@ def load_resume_state(opt: dict) -> dict | None:
     """Drop-in for ``basicsr.train.load_resume_state``: on any device, and from whole files only.
 
     With ``--auto_resume``, takes the newest pair of training_states/ITER.state and models/net_g_ITER.pth (and those of
-    the other networks) that can be read, and names the ones it passes over. Otherwise ``path.resume_state``, if given.
-    Sets ``opt['first_iter']``, ``opt['first_epoch']`` and, so that the samples stay the same, ``opt['manual_seed']``.
+    the other networks) that can be read, and names the ones it passes over; where several processes share the run, the
+    first one chooses for all. Otherwise ``path.resume_state``, if given. Sets ``opt['first_iter']``,
+    ``opt['first_epoch']`` and, so that the samples stay the same, ``opt['manual_seed']``.
 
     Raises:
         checkpoints.CheckpointError: ``path.resume_state`` or its networks are missing or damaged.
         UserError: it is no training state.
     """
     if opt['auto_resume']:
-        path, state = _newest_whole(opt)
+        path, state = _newest_whole_of_all(opt)
         opt['path']['resume_state'] = path and str(path)
     else:
         path = opt['path'].get('resume_state')
@@ -41,6 +44,20 @@ def load_resume_state(opt: dict) -> dict | None:
     opt['first_iter'], opt['first_epoch'] = state['iter'], state['epoch']
     opt['manual_seed'] = state.get('manual_seed', opt['manual_seed'])
     return state
+
+
+def _newest_whole_of_all(opt: dict) -> tuple[Path | None, dict | None]:
+    """What process 0 finds: a network disk may show others a file later, and each would go on from elsewhere."""
+    rank, world_size = get_dist_info()
+    path, state = _newest_whole(opt) if rank == 0 else (None, None)
+    if world_size == 1:
+        return path, state
+    chosen = [path and str(path)]
+    distributed.broadcast_object_list(chosen)
+    if rank and chosen[0]:
+        path = Path(chosen[0])
+        state = _read_state(path)
+    return path, state
 
 
 def _newest_whole(opt: dict) -> tuple[Path | None, dict | None]:

@@ -22,6 +22,7 @@ from basicsr_ssm import checkpoints
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.inference.tiles import in_tiles
 from basicsr_ssm.models.adversary import Adversary
+from basicsr_ssm.models.parallel import distribute, has_static_graph
 from basicsr_ssm.models.resume import random_state, restore_random_state
 from basicsr_ssm.models.saving import save_whole
 from basicsr_ssm.models.training_graph import TrainingGraph
@@ -39,6 +40,8 @@ class VideoSSMModel(VideoRecurrentModel):
     """BasicSR's VideoRecurrentModel with what long runs on one's own data need.
 
     Options beside VideoRecurrentModel's:
+        static_graph: with several processes, whether all iterations use the same parameters of network_g. Default: yes
+            for this package's networks, see `has_static_graph`.
         train.amp: ~ (float32), bf16 or fp16 autocast; fp16 scales the loss.
         train.accumulate: number of parts a batch is worked on in; ``batch_size_per_gpu`` is the size of one part, and
             an iteration is one optimizer step on all of them. The loss is the mean over the parts. Default: 1.
@@ -82,6 +85,11 @@ class VideoSSMModel(VideoRecurrentModel):
             self._flow_parameters = [p for name, p in named if 'spynet' in name or 'edvr' in name]
             self._flow_fixed = self._flow_is_fixed(self.opt.get('first_iter', 0) + 1)
             self._freeze_flow(self._flow_fixed)
+        return self._wrap(net, static_graph=self.is_train and has_static_graph(net, self.opt))
+
+    def _wrap(self, net: nn.Module, static_graph: bool = False) -> nn.Module:
+        if self.opt['dist']:
+            return distribute(net, self.device, self.opt, static_graph)
         return super().model_to_device(net)
 
     def init_training_settings(self) -> None:
@@ -113,7 +121,7 @@ class VideoSSMModel(VideoRecurrentModel):
 
     def _make_adversary(self) -> Adversary:
         train_opt, path = self.opt['train'], self.opt['path']
-        net = super().model_to_device(build_network(self.opt['network_d']))
+        net = self._wrap(build_network(self.opt['network_d']))
         self.print_network(net)
         if path.get('pretrain_network_d'):
             key = path.get('param_key_d', 'params')
@@ -141,7 +149,8 @@ class VideoSSMModel(VideoRecurrentModel):
             self._graph.forget()
         if self.opt['dist']:
             # DistributedDataParallel waits for the gradients of the parameters that were trainable when it was made.
-            self.net_g = super().model_to_device(self.get_bare_model(self.net_g))
+            self.net_g = self.get_bare_model(self.net_g)  # nothing holds the old one while the new one is made
+            self.net_g = self._wrap(self.net_g, has_static_graph(self.net_g, self.opt))
 
     # ------------------------------------------------------------ training
 

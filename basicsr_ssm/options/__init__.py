@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from basicsr.utils import dist_util, set_random_seed
 
+from basicsr_ssm.launchers import refuse_stray_processes
 from basicsr_ssm.options.errors import OptionError
 from basicsr_ssm.options.overrides import apply_overrides
 from basicsr_ssm.options.schema import check_options, known_keys
@@ -90,6 +91,8 @@ def _start_processes(opt: dict, launcher: str) -> None:
         if launcher == 'pytorch':
             params.pop('port', None)  # torchrun has chosen one
         dist_util.init_dist(launcher, **params)
+    else:
+        refuse_stray_processes()
     opt['rank'], opt['world_size'] = dist_util.get_dist_info()
 
 

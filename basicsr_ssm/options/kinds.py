@@ -114,9 +114,10 @@ def of_signature(function: Callable, leave_out: tuple[str, ...] = ()) -> tuple[d
 def _of_parameter(parameter: inspect.Parameter) -> Kind:
     if parameter.annotation in _ANNOTATED:
         return _ANNOTATED[parameter.annotation]
-    if isinstance(parameter.default, bool):
+    default = parameter.default
+    if isinstance(default, bool):
         return flag
-    if isinstance(parameter.default, tuple) and all(isinstance(v, int | float) for v in parameter.default):
+    if isinstance(default, tuple) and default and all(isinstance(v, int | float) for v in default):
         return numbers
     # an int default may well stand for a float (weight_decay=0), so both are numbers
-    return number if isinstance(parameter.default, int | float) else anything
+    return number if isinstance(default, int | float) else anything

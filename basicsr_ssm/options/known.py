@@ -36,6 +36,8 @@ GENERAL = {
     'dist_params': section,
     'find_unused_parameters': flag,
 }
+# of VideoSSMModel alone
+GENERAL_OURS = {'static_graph': optional(flag)}
 
 PATH = {
     'resume_state': optional(text),

@@ -55,7 +55,7 @@ def known_keys(opt: dict, path: tuple[str, ...]) -> set[str]:
         here = here.get(key, {}) if isinstance(here, dict) else {}
     kind = here.get('type') if isinstance(here, dict) else None
     if not path:
-        return {*known.GENERAL}
+        return {*known.GENERAL, *known.GENERAL_OURS}
     if len(path) == 1:
         if path[0].startswith('network_') and kind in ARCH_REGISTRY:
             return {*of_signature(ARCH_REGISTRY.get(kind))[0]}
@@ -93,8 +93,10 @@ class _Check:
         networks = [key for key in opt if key.startswith('network_') and (model != OURS or key in OUR_NETWORKS)]
         wanted = ['name', 'model_type', 'datasets', 'network_g'] + (['train', 'logger'] if self.is_train else [])
         sections = dict.fromkeys([*networks, *(OUR_NETWORKS if model == OURS else ())], section)
-        self.keys('', opt, {**known.GENERAL, **sections}, wanted, open_ended=not listed)
+        general = {**known.GENERAL, **(known.GENERAL_OURS if model == OURS else {})}
+        self.keys('', opt, {**general, **sections}, wanted, open_ended=not listed)
         self.name()
+        self.static_graph()
         self.registered('model_type', model, MODEL_REGISTRY)
         for phase, dataset in self.inside(opt, 'datasets').items():
             self.dataset(phase, dataset)
@@ -116,6 +118,14 @@ class _Check:
         name = self.opt.get('name')
         if isinstance(name, str) and not re.fullmatch(r'\.*[\w+-][\w.+-]*', name):  # not '..' either
             self.problems.append(f'name: {name!r} names a folder and files; use letters, digits and _ - . +')
+
+    def static_graph(self) -> None:
+        if self.opt.get('static_graph') is not True:
+            return
+        if self.opt.get('find_unused_parameters'):
+            self.problems.append('static_graph: true contradicts find_unused_parameters: true; remove one of them')
+        if (self.inside(self.opt, 'train').get('accumulate') or 1) != 1:
+            self.problems.append('static_graph: does not go with train.accumulate; remove one of them')
 
     def dataset(self, phase: str, dataset: object) -> None:
         where, kind = f'datasets.{phase}', phase.split('_')[0]

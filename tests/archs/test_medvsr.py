@@ -235,6 +235,7 @@ def test_linear_attention_equals_its_formula():
         (dict(num_block=7), "did you mean 'num_blocks'"),
         (dict(arc_mixer='mamba'), 'cross_mixer'),
         (dict(checkpointed_branches=['forward_3']), "'forward_3' is not one of 'backward_1', 'forward_1'"),
+        (dict(checkpointed_branches=5), "checkpointed_branches=5 is neither 'all' nor a list"),
         (dict(checkpointed_branches=['forward_1'], propagation='backward'), "'forward_1' is not one of 'backward_1'"),
         (dict(n_mambablocks=3), 'not the published setting 1'),
     ],

@@ -1,0 +1,100 @@
+"""Runs of two processes on the CPU, through gloo, all in the same pair of processes; a script, which is one of the two.
+
+``python distributed_runs.py PORT:COMMAND:FOLDER …`` runs each FOLDER/tiny.yml in its folder. A training leaves in
+FOLDER/rankN.pt, for every iteration, what this process logged and its network's weights.
+"""
+
+import tiny_training  # isort: skip  (before BasicSR, which needs the repairs that come with it)
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from basicsr.utils import logger
+from basicsr.utils.registry import ARCH_REGISTRY
+
+import basicsr_ssm
+from basicsr_ssm import cli
+from basicsr_ssm.models import VideoSSMModel
+
+
+@ARCH_REGISTRY.register()
+class FickleNet(tiny_training.TinyNet):
+    """Has a parameter that is used ``never`` or ``sometimes``: in every second forward pass."""
+
+    def __init__(self, used: str):
+        super().__init__(dropout=0)
+        self.extra = torch.nn.Parameter(torch.zeros(1))
+        self.used, self.calls = used, 0
+
+    def forward(self, lq):
+        self.calls += 1
+        return super().forward(lq) + (self.extra if self.used == 'sometimes' and self.calls % 2 == 0 else 0)
+
+
+def run_pair(commands):
+    """Run {folder: 'train' or 'test'} by two processes."""
+    runs = [f'{free_port()}:{command}:{folder}' for folder, command in commands.items()]
+    environment = {**os.environ, 'WORLD_SIZE': '2', 'OMP_NUM_THREADS': '1', 'MASTER_ADDR': '127.0.0.1'}
+    environment['PYTHONPATH'] = str(Path(basicsr_ssm.__file__).parents[1])
+    processes = []
+    for rank in '01':
+        own = {**environment, 'RANK': rank, 'LOCAL_RANK': rank}
+        command = [sys.executable, __file__, *runs]
+        processes.append(subprocess.Popen(command, env=own, stderr=subprocess.PIPE, text=True))
+    for process in processes:
+        _, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors
+
+
+def notes_of(folder):
+    """What ``run_noting`` left: for rank 0 and for rank 1, a list with an entry for each iteration."""
+    return [torch.load(folder / f'rank{rank}.pt', weights_only=True) for rank in (0, 1)]
+
+
+def run_noting(command, folder, *arguments):
+    """Run FOLDER/tiny.yml in its folder, noting every iteration; returns the notes."""
+    train, notes = VideoSSMModel.optimize_parameters, []
+
+    def optimize_parameters(self, current_iter):
+        train(self, current_iter)
+        net = self.get_bare_model(self.net_g)
+        weights = {name: value.clone() for name, value in net.state_dict().items()}
+        notes.append({'log': dict(self.log_dict), 'weights': weights, 'wrapping': type(self.net_g).__name__})
+        notes[-1]['static_graph'] = getattr(self.net_g, 'static_graph', None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VideoSSMModel, 'optimize_parameters', optimize_parameters)
+        patch.chdir(folder)
+        assert cli.main([command, '-opt', 'tiny.yml', *arguments]) == 0, folder
+    forget_log_file()
+    return notes
+
+
+def forget_log_file():
+    """BasicSR opens one per process."""
+    logger.initialized_logger.clear()
+    basicsr_logger = logging.getLogger('basicsr')
+    for handler in list(basicsr_logger.handlers):
+        basicsr_logger.removeHandler(handler)
+        handler.close()
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return str(s.getsockname()[1])
+
+
+if __name__ == '__main__':
+    torch.set_num_threads(1)
+    for run in sys.argv[1:]:
+        os.environ['MASTER_PORT'], command, folder = run.split(':')
+        notes = run_noting(command, folder, '--launcher', 'pytorch')
+        if notes:
+            torch.save(notes, Path(folder, f'rank{os.environ["RANK"]}.pt'))
