@@ -18,7 +18,8 @@ def flow_warp(x: torch.Tensor, flow: torch.Tensor, padding: str = 'zeros', backe
         backend: force one; see `basicsr_ssm.ops.dispatch`.
 
     Returns:
-        (n, c, h, w) in the dtype of x, and laid out in memory as x if its channels lie together. Positions and weights are float32 or better, whatever the dtype of x.
+        (n, c, h, w) in the dtype of x, and laid out in memory as x if its channels lie together. Positions and weights
+        are float32 or better, whatever the dtype of x.
 
     Raises:
         ValueError: sizes differ or the padding is unknown.

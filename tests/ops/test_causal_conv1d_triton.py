@@ -4,21 +4,15 @@ Triton reads TRITON_INTERPRET when it is imported; the interpreted tests therefo
 """
 
 import importlib
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from triton_interpreter import interpreted, run_interpreted
 
 from basicsr_ssm.ops import causal_conv1d
 from basicsr_ssm.ops.dispatch import BackendError
 
 pytest.importorskip('triton', minversion='3.6')
-interpreted = pytest.mark.skipif(
-    os.environ.get('TRITON_INTERPRET') != '1', reason='for the interpreter; run by test_in_the_interpreter'
-)
 TRITON = importlib.import_module('basicsr_ssm.ops.causal_conv1d.triton')
 
 
@@ -46,18 +40,7 @@ def compare(tensors, activation='silu', tolerance=1e-6, call=TRITON.call):
 
 
 def test_in_the_interpreter():
-    if torch.cuda.is_available() or os.environ.get('TRITON_INTERPRET') == '1':
-        pytest.skip('tested without')
-    environment = {k: v for k, v in os.environ.items() if not k.startswith('PYTEST_')}
-    done = subprocess.run(
-        [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-k', 'interpreter_', str(Path(__file__))],
-        env=environment | {'TRITON_INTERPRET': '1', 'OMP_NUM_THREADS': '1'},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert ' passed' in done.stdout
+    run_interpreted(__file__, '-k', 'interpreter_')
 
 
 @interpreted

@@ -1,18 +1,12 @@
 """LayerNorm: the reference is PyTorch's; Triton's kernels in its interpreter, in a process of its own, and on a GPU."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 import torch.nn.functional as F
+from triton_interpreter import interpreted, run_interpreted
 
 from basicsr_ssm.ops import layer_norm
 
-INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
-interpreted = pytest.mark.skipif(not INTERPRETED, reason='for the interpreter; run by test_in_the_interpreter')
 SHAPES = [(3, 5, 120), (1, 1), (7, 1), (2, 64), (300, 3), (2, 3, 4, 60), (5, 130)]
 
 
@@ -65,17 +59,7 @@ def test_shapes_that_do_not_fit():
 
 
 def test_in_the_interpreter():
-    pytest.importorskip('triton', minversion='3.6')
-    if INTERPRETED:
-        pytest.skip('it is')
-    environment = {k: v for k, v in os.environ.items() if not k.startswith('PYTEST_')}
-    command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-m', 'not gpu', __file__]
-    done = subprocess.run(
-        [*command, '--import-mode=importlib'],
-        env=environment | {'TRITON_INTERPRET': '1', 'CUDA_VISIBLE_DEVICES': '', 'OMP_NUM_THREADS': '1'},
-        cwd=Path(__file__).parents[2], capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    run_interpreted(__file__)
 
 
 @interpreted

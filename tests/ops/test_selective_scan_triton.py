@@ -4,20 +4,18 @@ Triton reads TRITON_INTERPRET when it is imported; the interpreted tests therefo
 """
 
 import importlib
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from triton_interpreter import INTERPRETED, interpreted, run_interpreted
 
 from basicsr_ssm.ops import selective_scan
 from basicsr_ssm.ops.dispatch import BackendError
 
 pytest.importorskip('triton', minversion='3.6')
-INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
-interpreted = pytest.mark.skipif(not INTERPRETED, reason='for the interpreter; run by test_in_the_interpreter')
 TRITON = importlib.import_module('basicsr_ssm.ops.selective_scan.triton')
 NAMES = ('u', 'delta', 'A', 'B', 'C', 'D', 'z', 'delta_bias')
 
@@ -62,16 +60,7 @@ def assert_exact(tensors, tolerance=1e-5, **options):
 
 
 def test_in_the_interpreter():
-    if INTERPRETED:
-        pytest.skip('it is')
-    environment = {k: v for k, v in os.environ.items() if not k.startswith('PYTEST_')}
-    command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-m', 'not gpu', __file__]
-    done = subprocess.run(
-        [*command, '--import-mode=importlib'],
-        env=environment | {'TRITON_INTERPRET': '1', 'CUDA_VISIBLE_DEVICES': '', 'OMP_NUM_THREADS': '1'},
-        cwd=Path(__file__).parents[2], capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    run_interpreted(__file__)
 
 
 @pytest.fixture

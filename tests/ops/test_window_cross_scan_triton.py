@@ -1,20 +1,16 @@
 """The Triton backend of the windowed cross scan against the reference in float64: in Triton's interpreter on the CPU,
 in a process of its own, where it has to be chosen before Triton is imported; and on a GPU."""
 
-import os
-import subprocess
 import sys
 
 import pytest
 import torch
+from triton_interpreter import INTERPRETED, interpreted, run_interpreted
 
-import basicsr_ssm
 from basicsr_ssm.ops import window_cross_scan
 from basicsr_ssm.ops.dispatch import BackendError, operators
 
-INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 NAMES = ('frame', 'positions', 'encoding', 'C', 'A', 'D')
-interpreted = pytest.mark.skipif(not INTERPRETED, reason='runs in the process of test_in_the_interpreter')
 
 
 def tensors(n=1, frame_size=(4, 5), size=(2, 2), points=3, d=3, s=2, spread=2.0, dtype=torch.float32, device='cpu'):
@@ -59,15 +55,7 @@ def near(ours, theirs, tolerance, name):
 
 
 def test_in_the_interpreter():
-    pytest.importorskip('triton', minversion='3.6')
-    if INTERPRETED:
-        pytest.skip('this is that process')
-    environment = {**os.environ, 'TRITON_INTERPRET': '1', 'CUDA_VISIBLE_DEVICES': ''}
-    command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-p', 'no:xdist', '-m', 'not gpu']
-    root = os.path.dirname(os.path.dirname(basicsr_ssm.__file__))
-    run = subprocess.run([*command, __file__], env=environment, cwd=root, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-1000:]
-    assert 'passed' in run.stdout
+    run_interpreted(__file__)
 
 
 @interpreted

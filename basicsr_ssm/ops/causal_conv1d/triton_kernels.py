@@ -7,7 +7,7 @@ of a group together, before it stores any: a load does not overtake a store.
 import triton
 import triton.language as tl
 
-from basicsr_ssm.ops.windowed_ssd.triton_steps import sigmoid
+from basicsr_ssm.ops.triton_math import sigmoid
 
 
 @triton.jit

@@ -63,7 +63,6 @@ class Call:
         self.past = -self.channels % self.block <= self.states
         parts = -(-self.rows * self.columns // _PIXELS_AT_ONCE)
         self.rows_at_once = -(-self.rows // parts)
-        self.fast = os.environ.get('TRITON_INTERPRET') != '1'
         _, height, width, _ = frame.shape
         strides = self.frame.stride()
         self.geometry = (self.image_rows, self.columns, height, width, *strides[:2])
@@ -105,7 +104,7 @@ def forward(call: Call):
         scan[grid](
             call.frame, call.positions, call.encoding, weights, call.A, call.D, y,
             first, end, *call.geometry,
-            BLOCK=call.block, PIXELS=_PIXELS, ROWS=rows, FAST=call.fast, PAST=call.past,
+            BLOCK=call.block, PIXELS=_PIXELS, ROWS=rows, PAST=call.past,
             **call.constants, num_warps=_PIXELS,
         )  # fmt: skip
     return y

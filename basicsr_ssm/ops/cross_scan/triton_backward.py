@@ -11,17 +11,14 @@ import triton.language as tl
 
 from basicsr_ssm.ops.cross_scan.triton_steps import (
     LN2,
-    LOG2E,
     add_exactly,
     blend,
     blend_with_slopes,
-    exp2,
     read,
-    sigmoid,
-    softplus,
     split_point,
     spread,
 )
+from basicsr_ssm.ops.triton_math import LOG2E, exp2, sigmoid, softplus
 
 
 @triton.jit
@@ -29,7 +26,7 @@ def scan_gradient(
     frame, positions, encoding, weights, A, D, dy, dframe, dpositions, dweights, dencoding, dA, dD, scale, largest,
     first_row, end, image_rows, columns, height, width, frame_n, frame_row,
     POINTS: tl.constexpr, CHANNELS: tl.constexpr, STATES: tl.constexpr, N: tl.constexpr, STEP: tl.constexpr,
-    WIDE: tl.constexpr, PIXELS: tl.constexpr, BLOCK: tl.constexpr, FAST: tl.constexpr,
+    WIDE: tl.constexpr, PIXELS: tl.constexpr, BLOCK: tl.constexpr,
     PAST: tl.constexpr, FIXED: tl.constexpr, MEASURE: tl.constexpr,
 ):  # fmt: skip
     """A warp's PIXELS pixels, one after the other, and a block of channels.
@@ -73,7 +70,7 @@ def scan_gradient(
         for k in range(POINTS):
             a, b, d, e, fx, fy, _, _ = split_point(place, k, width, height, frame_row, STEP, WIDE)
             shift = read(encoding + k * (2 * CHANNELS + STATES) + CHANNELS + c, reads)
-            step = softplus(blend(image + CHANNELS, a, b, d, e, fx, fy, reads, shift), FAST)
+            step = softplus(blend(image + CHANNELS, a, b, d, e, fx, fy, reads, shift))
             later, rest = add_exactly(later, rest, step)
 
         before = tl.zeros([1, BLOCK], tl.float32)
@@ -86,12 +83,12 @@ def scan_gradient(
             u, u_x, u_y = blend_with_slopes(image, a, b, d, e, fx, fy, reads, read(shift, reads))
             shift = read(shift + CHANNELS, reads)
             delta, delta_x, delta_y = blend_with_slopes(image + CHANNELS, a, b, d, e, fx, fy, reads, shift)
-            step = softplus(delta, FAST)
+            step = softplus(delta)
             gv = g * step * u
             if k < POINTS - 1:
                 later, rest = add_exactly(later, rest, -step)
                 s = later + rest
-                decay = exp2(rates * s[:, None, :], FAST)
+                decay = exp2(rates * s[:, None, :])
                 dcb = tl.sum(decay * gv[:, None, :], 2)
                 tl.store(
                     dweights + (part + k) * N + n,
@@ -114,7 +111,7 @@ def scan_gradient(
                     dweights + (part + k) * N + n,
                     whole_dcb + tl.zeros([1, N, 1], tl.float32), mask=live[:, :, None] & (n >= 0),
                 )  # fmt: skip
-            ddelta = dstep * sigmoid(delta, FAST)
+            ddelta = dstep * sigmoid(delta)
 
             sums = own + k * (2 * BLOCK)
             # only this program's: atomic so that nothing waits for them

@@ -8,7 +8,8 @@ after a point.
 import triton
 import triton.language as tl
 
-from basicsr_ssm.ops.cross_scan.triton_steps import LOG2E, blend, exp2, read, softplus, split_point
+from basicsr_ssm.ops.cross_scan.triton_steps import blend, read, split_point
+from basicsr_ssm.ops.triton_math import LOG2E, exp2, softplus
 
 
 @triton.jit
@@ -57,7 +58,7 @@ def scan(
     frame, positions, encoding, weights, A, D, y,
     first_row, end_row, image_rows, columns, height, width, frame_n, frame_row,
     POINTS: tl.constexpr, CHANNELS: tl.constexpr, STATES: tl.constexpr, N: tl.constexpr, STEP: tl.constexpr,
-    WIDE: tl.constexpr, PIXELS: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr, FAST: tl.constexpr,
+    WIDE: tl.constexpr, PIXELS: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr,
     PAST: tl.constexpr,
 ):  # fmt: skip
     """y of a tile of PIXELS × ROWS pixels and a block of channels. PAST: idle lanes may read past the last channel."""
@@ -90,7 +91,7 @@ def scan(
             image, positions, place, encoding, c, POINTS - 1, width, height, frame_row, reads,
             CHANNELS, STATES, STEP, WIDE,
         )  # fmt: skip
-        later = softplus(delta, FAST)
+        later = softplus(delta)
         out = (tl.load(whole + (POINTS - 1) * N) * later + skip) * u
         if POINTS > 1:
             next_weights = tl.load(cb + (POINTS - 2) * N)  # read one point ahead, they come from far
@@ -102,8 +103,8 @@ def scan(
                     image, positions, place, encoding, c, k, width, height, frame_row, reads,
                     CHANNELS, STATES, STEP, WIDE,
                 )  # fmt: skip
-                decay = exp2(rates * later[:, None, :], FAST)
-                step = softplus(delta, FAST)
+                decay = exp2(rates * later[:, None, :])
+                step = softplus(delta)
                 out += tl.sum(w * decay, 1) * (step * u)
                 later += step
         tl.store(y + (row.to(tl.int64) * columns + column) * CHANNELS + c, out, mask=live & on)

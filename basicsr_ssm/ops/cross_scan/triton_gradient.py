@@ -70,7 +70,7 @@ def _gradients(call, dy, measure=False, scale=None):
         scan_gradient[grid](
             call.frame, call.positions, call.encoding, weights, call.A, call.D, dy,
             dframe, parts, dweights, sums, dA, dD, scale, largest[0], first, pixels, *call.geometry,
-            PIXELS=per_program, BLOCK=block, FAST=call.fast, PAST=call.past,
+            PIXELS=per_program, BLOCK=block, PAST=call.past,
             FIXED=fixed, MEASURE=measure, **call.constants, num_warps=1,
         )  # fmt: skip
         point_weights_gradient[(-(-pixels // _TOGETHER),)](

@@ -1,45 +1,9 @@
-"""What the kernels of the windowed cross scan share: where a point lies, samples, and functions of single numbers.
-
-Most of the time goes to exponentials: 16 a clock on a multiprocessor that does 128 multiply-adds. Hence A comes times
-log2(e). FAST chooses PTX; without it, Triton's own functions, which also run in its interpreter.
-"""
+"""What the kernels of the windowed cross scan share: where a point lies, and samples. A comes times log2(e)."""
 
 import triton
 import triton.language as tl
 
-LOG2E = tl.constexpr(1.4426950408889634)
 LN2 = tl.constexpr(0.6931471805599453)
-
-
-@triton.jit
-def exp2(x, FAST: tl.constexpr):
-    """2^x, below −126 as good as 0."""
-    if FAST:
-        return tl.inline_asm_elementwise('ex2.approx.ftz.f32 $0, $1;', '=r,r', [x], tl.float32, is_pure=True, pack=1)
-    else:
-        return tl.exp2(x)
-
-
-@triton.jit
-def softplus(x, FAST: tl.constexpr):
-    """max(x, 0) + log1p(exp(−|x|)); log1p(e) = e times a polynomial, to 1e-7 of its value."""
-    e = exp2(tl.abs(x) * -LOG2E, FAST)
-    p = tl.fma(e, -0.0031760570127516985, 0.019542528316378593)
-    p = tl.fma(p, e, -0.05637361481785774)
-    p = tl.fma(p, e, 0.10543623566627502)
-    p = tl.fma(p, e, -0.1526966691017151)
-    p = tl.fma(p, e, 0.1966327428817749)
-    p = tl.fma(p, e, -0.24951615929603577)
-    p = tl.fma(p, e, 0.33329710364341736)
-    p = tl.fma(p, e, -0.49999892711639404)
-    p = tl.fma(p, e, 1.0)
-    return tl.fma(p, e, tl.maximum(x, 0.0))
-
-
-@triton.jit
-def sigmoid(x, FAST: tl.constexpr):
-    e = exp2(tl.abs(x) * -LOG2E, FAST)
-    return tl.where(x >= 0, 1.0, e) / (1.0 + e)
 
 
 @triton.jit

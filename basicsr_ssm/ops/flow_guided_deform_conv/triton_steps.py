@@ -9,7 +9,7 @@ corner of a sample, and neighbouring pixels read neighbouring places.
 import triton
 import triton.language as tl
 
-from basicsr_ssm.ops.windowed_ssd.triton_steps import sigmoid
+from basicsr_ssm.ops.triton_math import sigmoid
 
 
 @triton.jit

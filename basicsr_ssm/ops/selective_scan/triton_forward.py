@@ -8,15 +8,8 @@ import triton
 import triton.language as tl
 
 from basicsr_ssm.ops import triton_types
-from basicsr_ssm.ops.selective_scan.triton_steps import (
-    LOG2E,
-    VARYING,
-    column,
-    fetch,
-    row,
-    sigmoid,
-    softplus,
-)
+from basicsr_ssm.ops.selective_scan.triton_steps import VARYING, column, fetch, row
+from basicsr_ssm.ops.triton_math import LOG2E, sigmoid, softplus
 
 
 @triton.jit(do_not_specialize=VARYING)

@@ -1,7 +1,6 @@
-"""What the kernels of the selective scan share: functions of single numbers, and where a program stands.
+"""What the kernels of the selective scan share: how tokens are read. A comes times log2(e).
 
-Exponentials are what the scan is bound by, 16 a clock on a multiprocessor that does 128 multiply-adds; hence A comes
-times log2(e). Exponentials made of multiply-adds, one in 4 or 8, gained nothing on an H200.
+Exponentials made of multiply-adds, one in 4 or 8, gained nothing on an H200.
 """
 
 import triton
@@ -9,45 +8,8 @@ import triton.language as tl
 
 from basicsr_ssm.ops.triton_types import ON_GPU
 
-LOG2E = tl.constexpr(1.4426950408889634)
-
 # arguments that change from clip to clip: a value of 1 or a multiple of 16 must not mean another compilation
 VARYING = ('CHUNK', 'TILES', 'batch', 'length', 'chunks', 'blocks', 'groups', 'parts', 'total', 'reverse')
-
-
-if ON_GPU:
-
-    @triton.jit
-    def reciprocal(x):
-        """To one unit in the last place; `/` takes several times the instructions."""
-        return tl.inline_asm_elementwise('rcp.approx.ftz.f32 $0, $1;', '=r,r', [x], tl.float32, is_pure=True, pack=1)
-
-else:
-
-    @triton.jit
-    def reciprocal(x):
-        return 1.0 / x
-
-
-@triton.jit
-def softplus(x):
-    """max(x, 0) + log1p(e), e = exp(−|x|), all digits kept: log1p(e) = 2·artanh(e / (2 + e))."""
-    e = tl.exp2(tl.abs(x) * -LOG2E)
-    s = e * reciprocal(e + 2.0)
-    q = s * s
-    p = q * (2.0 / 15) + (2.0 / 13)
-    p = p * q + (2.0 / 11)
-    p = p * q + (2.0 / 9)
-    p = p * q + (2.0 / 7)
-    p = p * q + (2.0 / 5)
-    p = p * q + (2.0 / 3)
-    p = p * q + 2.0
-    return tl.maximum(x, 0.0) + s * p
-
-
-@triton.jit
-def sigmoid(x):
-    return reciprocal(1.0 + tl.exp2(x * -LOG2E))
 
 
 if ON_GPU:

@@ -9,16 +9,15 @@ in the scratch memory, chunk by chunk.
 import triton
 import triton.language as tl
 
+from basicsr_ssm.ops.triton_math import exp2, sigmoid
 from basicsr_ssm.ops.windowed_ssd.triton_steps import (
     chunk,
     decays,
-    exp2,
     neighbour,
     number,
     prepare,
     product,
     short_conv_gradient,
-    sigmoid,
     turned,
     window_conv,
 )

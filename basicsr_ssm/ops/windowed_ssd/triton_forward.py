@@ -3,7 +3,8 @@
 import triton
 import triton.language as tl
 
-from basicsr_ssm.ops.windowed_ssd.triton_steps import chunk, decays, exp2, number, prepare, product, sigmoid, turned
+from basicsr_ssm.ops.triton_math import exp2, sigmoid
+from basicsr_ssm.ops.windowed_ssd.triton_steps import chunk, decays, number, prepare, product, turned
 
 
 @triton.jit

@@ -12,50 +12,7 @@ Scratch of a window, float32: (LENGTH, D + 32) values u, B, C as the scan takes 
 import triton
 import triton.language as tl
 
-from basicsr_ssm.ops.triton_types import ON_GPU
-
-LOG2E = tl.constexpr(1.4426950408889634)
-
-
-if ON_GPU:
-
-    @triton.jit
-    def exp2(x):
-        return tl.inline_asm_elementwise('ex2.approx.ftz.f32 $0, $1;', '=r,r', [x], tl.float32, is_pure=True, pack=1)
-
-    @triton.jit
-    def reciprocal(x):
-        return tl.inline_asm_elementwise('rcp.approx.ftz.f32 $0, $1;', '=r,r', [x], tl.float32, is_pure=True, pack=1)
-
-else:  # the interpreter knows no PTX
-
-    @triton.jit
-    def exp2(x):
-        return tl.exp2(x)
-
-    @triton.jit
-    def reciprocal(x):
-        return 1.0 / x
-
-
-@triton.jit
-def sigmoid(x):
-    return reciprocal(1.0 + exp2(x * -LOG2E))
-
-
-@triton.jit
-def silu_slope(x):
-    gate = sigmoid(x)
-    return gate * (1.0 + x * (1.0 - gate))
-
-
-@triton.jit
-def softplus(x):
-    power = exp2(tl.minimum(x, 20.0) * LOG2E)
-    more = 1.0 + power
-    # log(1 + power) with the digits that the sum lost given back
-    small = tl.where(more == 1.0, power, tl.log(more) * power / tl.where(more == 1.0, 1.0, more - 1.0))
-    return tl.where(x > 20.0, x, small)
+from basicsr_ssm.ops.triton_math import LOG2E, exp2, sigmoid, silu_slope, softplus
 
 
 @triton.jit

@@ -1,0 +1,31 @@
+"""Triton's interpreter, which takes the place of a GPU. Triton chooses when it is imported; so the tests of kernels run
+in a process of their own, all in a file that `interpreted` marks."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
+interpreted = pytest.mark.skipif(not INTERPRETED, reason='for the interpreter; run by test_in_the_interpreter')
+
+
+def run_interpreted(file, *options):
+    """Runs the tests of a file but those of a GPU in the interpreter; skips where this is it, or Triton is missing.
+
+    options: further ones of pytest, as -k.
+    """
+    pytest.importorskip('triton', minversion='3.6')
+    if INTERPRETED:
+        pytest.skip('this is that process')
+    environment = {k: v for k, v in os.environ.items() if not k.startswith('PYTEST_')}
+    command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-p', 'no:xdist', '-m', 'not gpu']
+    done = subprocess.run(
+        [*command, *options, file],
+        env=environment | {'TRITON_INTERPRET': '1', 'CUDA_VISIBLE_DEVICES': '', 'OMP_NUM_THREADS': '1'},
+        cwd=Path(__file__).parents[1], capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+    assert ' passed' in done.stdout
