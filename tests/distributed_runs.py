@@ -1,7 +1,7 @@
 """Runs of two processes on the CPU, through gloo, all in the same pair of processes; a script, which is one of the two.
 
-``python distributed_runs.py PORT:COMMAND:FOLDER …`` runs each FOLDER/tiny.yml in its folder. A training leaves in
-FOLDER/rankN.pt, for every iteration, what this process logged and its network's weights.
+``python distributed_runs.py RANK PORT:LAUNCHER:COMMAND:FOLDER …`` runs each FOLDER/tiny.yml in its folder. A
+training leaves in FOLDER/rankN.pt, for every iteration, what this process logged and its network's weights.
 """
 
 import tiny_training  # isort: skip  (before BasicSR, which needs the repairs that come with it)
@@ -38,15 +38,14 @@ class FickleNet(tiny_training.TinyNet):
 
 
 def run_pair(commands):
-    """Run {folder: 'train' or 'test'} by two processes."""
+    """Run {folder: 'pytorch:train' or the like} by two processes."""
     runs = [f'{free_port()}:{command}:{folder}' for folder, command in commands.items()]
-    environment = {**os.environ, 'WORLD_SIZE': '2', 'OMP_NUM_THREADS': '1', 'MASTER_ADDR': '127.0.0.1'}
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
     environment['PYTHONPATH'] = str(Path(basicsr_ssm.__file__).parents[1])
     processes = []
     for rank in '01':
-        own = {**environment, 'RANK': rank, 'LOCAL_RANK': rank}
-        command = [sys.executable, __file__, *runs]
-        processes.append(subprocess.Popen(command, env=own, stderr=subprocess.PIPE, text=True))
+        command = [sys.executable, __file__, rank, *runs]
+        processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
     for process in processes:
         _, errors = process.communicate(timeout=200)
         assert process.returncode == 0, errors
@@ -91,10 +90,20 @@ def free_port():
         return str(s.getsockname()[1])
 
 
+def environment_of(launcher, rank):
+    if launcher == 'slurm':
+        return {'SLURM_PROCID': rank, 'SLURM_NTASKS': '2', 'SLURM_NODELIST': '127.0.0.1'}
+    return {'RANK': rank, 'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1'}
+
+
 if __name__ == '__main__':
     torch.set_num_threads(1)
-    for run in sys.argv[1:]:
-        os.environ['MASTER_PORT'], command, folder = run.split(':')
-        notes = run_noting(command, folder, '--launcher', 'pytorch')
+    rank, *runs = sys.argv[1:]
+    inherited = dict(os.environ)
+    for run in runs:
+        port, launcher, command, folder = run.split(':')
+        os.environ.clear()
+        os.environ.update({**inherited, 'MASTER_PORT': port, **environment_of(launcher, rank)})
+        notes = run_noting(command, folder, '--launcher', launcher)
         if notes:
-            torch.save(notes, Path(folder, f'rank{os.environ["RANK"]}.pt'))
+            torch.save(notes, Path(folder, f'rank{rank}.pt'))

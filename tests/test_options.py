@@ -8,6 +8,7 @@ import yaml
 from basicsr.utils.registry import DATASET_REGISTRY
 from tiny_training import OPTIONS, write_options
 
+from basicsr_ssm import options
 from basicsr_ssm.options import (
     OptionError,
     apply_overrides,
@@ -221,6 +222,11 @@ REDS = {'name': 'REDS', 'type': 'REDSRecurrentDataset', 'batch_size_per_gpu': 1,
             'datasets.train.dataroot_lq: leave it out',
         ),
         ('use_static_graph', True, 'use_static_graph: remove it'),
+        ('static_graph', True, None),
+        ('static_graph', 1, 'static_graph: expected true or false'),
+        ('network_g', {'type': 'VSRM', 'scale': 2, 'checkpointed_branches': 'all'}, None),
+        ('network_g', {'type': 'VSRM', 'scale': 2, 'checkpointed_branches': ['forward_1']}, None),
+        ('network_g', {'type': 'VSRM', 'scale': 2, 'checkpointed_branches': 5}, 'checkpointed_branches=5 is neither'),
         ('logger:checkpoint_save_start_iter', 1, 'logger.checkpoint_save_start_iter: remove it'),
         ('name', 'a/b', 'name: '),
         ('name', '..', 'name: '),
@@ -242,6 +248,18 @@ def test_mistakes_are_named(path, value, message):
         assert problems == []
     else:
         assert any(message in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        ({'find_unused_parameters': True}, 'static_graph: true contradicts find_unused_parameters: true'),
+        ({'train:accumulate': 2}, 'static_graph: does not go with train.accumulate'),
+        ({'model_type': 'VideoRecurrentModel', 'datasets:val': None, 'val': None}, 'static_graph: no such option'),
+    ],
+)
+def test_where_a_graph_is_not_static(changes, message):
+    assert any(problem.strip().startswith(message) for problem in problems_of(static_graph=True, **changes))
 
 
 ADVERSARIAL = {
@@ -422,6 +440,12 @@ def test_num_gpu_without_cuda(tmp_path, monkeypatch):
         parsed(tmp_path, num_gpu=2)
     with pytest.raises(OptionError, match="num_gpu: expected auto or a number of GPUs, got 'all'"):
         parsed(tmp_path, num_gpu='all')
+
+
+@pytest.mark.parametrize('wanted, there, gets', [(8, 4, 4), (2, 8, 2), (8, 1, 1), (0, 4, 0), ('auto', 4, 4)])
+def test_with_a_launcher_num_gpu_is_a_limit(wanted, there, gets, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: there)
+    assert options._num_gpu(wanted, 'pytorch') == gets
 
 
 def test_same_as_basicsrs(tmp_path, monkeypatch):

@@ -37,7 +37,7 @@ def parse_options(args: argparse.Namespace, root_path: str, is_train: bool) -> d
     opt['auto_resume'] = args.auto_resume
     if args.debug and not opt['name'].startswith('debug'):
         opt['name'] = f'debug_{opt["name"]}'
-    opt['num_gpu'] = _num_gpu(opt['num_gpu'])
+    opt['num_gpu'] = _num_gpu(opt['num_gpu'], args.launcher)
     _start_processes(opt, args.launcher)
     _seed(opt)
     for phase, dataset in opt['datasets'].items():
@@ -69,7 +69,7 @@ def _fill_defaults(opt: dict) -> None:
             opt['val'].setdefault(key, value)
 
 
-def _num_gpu(wanted: object) -> int:
+def _num_gpu(wanted: object, launcher: str) -> int:
     there = torch.cuda.device_count()
     if wanted == 'auto':
         if there == 0:
@@ -77,6 +77,8 @@ def _num_gpu(wanted: object) -> int:
         return there
     if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 0:
         raise OptionError(f'num_gpu: expected auto or a number of GPUs, got {wanted!r}')
+    if launcher != 'none' and there:
+        return min(wanted, there)  # the launcher decides how many, and SLURM may show each task its own alone
     if wanted > there:
         raise OptionError(f'num_gpu: {wanted} wanted, torch sees {there}; write auto, or 0 for the CPU')
     return wanted
