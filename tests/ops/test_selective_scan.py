@@ -1,10 +1,12 @@
 import sys
+import types
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from basicsr_ssm.ops import selective_scan
+from basicsr_ssm.ops.dispatch import BackendError
 
 NAMES = ('u', 'delta', 'A', 'B', 'C', 'D', 'z', 'delta_bias')
 REFERENCE = sys.modules['basicsr_ssm.ops.selective_scan.reference']
@@ -316,3 +318,51 @@ def test_activation_checkpointing():
     expected = torch.autograd.grad(selective_scan(u, delta, A, B, C).sum(), (u, B))
     y = torch.utils.checkpoint.checkpoint(selective_scan, u, delta, A, B, C, use_reentrant=False)
     torch.testing.assert_close(torch.autograd.grad(y.sum(), (u, B)), expected)
+
+
+def test_the_vendor_is_asked_in_its_own_layout(monkeypatch):
+    """mamba-ssm's call, (b, d, l) and forward only, played by the reference: both directions and the gate come out."""
+    from basicsr_ssm.ops.selective_scan import vendor
+
+    def selective_scan_fn(u, delta, A, B, C, D, z, delta_bias, delta_softplus):
+        assert z is None and all(v.is_contiguous() or v.stride(2) == -1 for v in (u, B))
+        tokens = [v.mT for v in (u, delta, B, C)]
+        y = selective_scan(*tokens[:2], A, *tokens[2:], D, None, delta_bias, delta_softplus, backend='reference')
+        return y.mT
+
+    module = types.ModuleType('mamba_ssm.ops.selective_scan_interface')
+    module.selective_scan_fn = selective_scan_fn
+    for name in ('mamba_ssm', 'mamba_ssm.ops'):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    g = torch.Generator().manual_seed(0)
+    u, delta, B, C, z, bias = (
+        torch.randn(v, generator=g) for v in ((2, 7, 3), (2, 7, 3), (2, 7, 4), (2, 7, 4), (2, 7, 3), (3,))
+    )
+    A, D = -torch.rand(2, 3, 4, generator=g), torch.randn(2, 3, generator=g)
+    for direction, sets in (('forward', slice(0, 1)), ('reverse', slice(0, 1)), ('both', slice(0, 2))):
+        given = (A[0], B, C, D[0]) if direction != 'both' else (A, B, C, D)
+        expected = selective_scan(u, delta, *given, z, bias, True, direction)
+        got = vendor.scan(u, delta, A[sets], B, C, D[sets], z, bias, True, direction)
+        torch.testing.assert_close(got, expected)
+
+
+def test_the_vendor_serves_only_where_it_is_asked():
+    tensors = [torch.zeros(v) for v in ((1, 2, 3), (1, 2, 3), (3, 4), (1, 2, 4), (1, 2, 4))]
+    with pytest.raises(BackendError, match='mamba-ssm'):
+        selective_scan(*tensors, backend='mamba-ssm')
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('direction', ['forward', 'reverse', 'both'])
+def test_the_vendor_agrees_on_a_gpu(direction):
+    from basicsr_ssm.ops.selective_scan import vendor
+
+    if vendor.why_not() is not None:
+        pytest.skip(vendor.why_not())
+    sets = (2,) if direction == 'both' else ()
+    shapes = (2, 70, 24), (2, 70, 24), (*sets, 24, 16), (2, 70, 16), (2, 70, 16), (*sets, 24), (2, 70, 24), (24,)
+    u, delta, A, *others = (torch.randn(v, device='cuda') for v in shapes)
+    args = (u, delta, -A.abs(), *others, True, direction)
+    y, exact = (selective_scan(*args, backend=backend) for backend in ('mamba-ssm', 'reference'))
+    torch.testing.assert_close(y, exact, rtol=1e-4, atol=1e-4)

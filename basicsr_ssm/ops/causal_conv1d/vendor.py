@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
-
 import torch
+
+from basicsr_ssm.ops import vendor_package
 
 _TAPS = (2, 3, 4)
 
 
 def why_not(x=None, weight=None, bias=None, activation=None) -> str | None:
-    if (reason := _reason()) is not None:
+    if (reason := vendor_package.why_not('causal-conv1d', 'causal_conv1d')) is not None:
         return reason
     if x is None:
         return None if torch.cuda.is_available() else 'no CUDA device'
@@ -31,15 +30,3 @@ def call(x, weight, bias, activation):
         x = x.mT.contiguous().mT  # tokens side by side, which it takes at any width
     bias = None if bias is None else bias.to(weight.dtype)
     return causal_conv1d_fn(x.mT, weight.contiguous(), bias, activation=activation).mT
-
-
-@functools.cache
-def _reason() -> str | None:
-    """None where the package loads, else why not; asked once, and never at import."""
-    try:
-        importlib.import_module('causal_conv1d')
-    except ModuleNotFoundError as error:
-        return 'the package causal-conv1d is not installed' if error.name == 'causal_conv1d' else f'{error}'
-    except (ImportError, RuntimeError) as error:
-        return f'causal-conv1d does not load ({error})'
-    return None

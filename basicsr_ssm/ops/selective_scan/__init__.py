@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from basicsr_ssm.ops.dispatch import Backend, Operator
-from basicsr_ssm.ops.selective_scan import reference, triton
+from basicsr_ssm.ops.selective_scan import reference, triton, vendor
 
 _DIRECTIONS = ('forward', 'reverse', 'both')
 
@@ -90,4 +90,10 @@ def _reference(*args):
     return scan(*args, 'reference')
 
 
-_OPERATOR = Operator('selective_scan', Backend('triton', _triton, triton.why_not), Backend('reference', _reference))
+# mamba-ssm behind the reference: to compare with, where it is asked for
+_OPERATOR = Operator(
+    'selective_scan',
+    Backend('triton', _triton, triton.why_not),
+    Backend('reference', _reference),
+    Backend('mamba-ssm', vendor.scan, vendor.why_not),
+)
