@@ -12,6 +12,8 @@ from torch import distributed
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.options import parse_options
 
+# how gloo and NCCL say that a process they wait for is gone
+_ANOTHER_ENDED = ('closed by peer', 'reset by peer', 'Broken pipe', 'remote process exited')
 # a disk that is full, a folder that may not be written
 _ENVIRONMENT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 
@@ -46,6 +48,10 @@ def run_pipeline(kind: str, args: argparse.Namespace) -> int:
     except OSError as error:
         if error.errno in _ENVIRONMENT:
             raise UserError(str(error)) from error
+        raise
+    except RuntimeError as error:
+        if any(sign in str(error) for sign in _ANOTHER_ENDED):
+            raise UserError('another process of this run has ended; its own message says why') from error
         raise
     finally:
         module.parse_options = theirs

@@ -56,7 +56,7 @@ def notes_of(folder):
     return [torch.load(folder / f'rank{rank}.pt', weights_only=True) for rank in (0, 1)]
 
 
-def run_noting(command, folder, *arguments):
+def run_noting(command, folder, *arguments, status=0):
     """Run FOLDER/tiny.yml in its folder, noting every iteration; returns the notes."""
     train, notes = VideoSSMModel.optimize_parameters, []
 
@@ -70,7 +70,7 @@ def run_noting(command, folder, *arguments):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(VideoSSMModel, 'optimize_parameters', optimize_parameters)
         patch.chdir(folder)
-        assert cli.main([command, '-opt', 'tiny.yml', *arguments]) == 0, folder
+        assert cli.main([command, '-opt', 'tiny.yml', *arguments]) == status, folder
     forget_log_file()
     return notes
 
@@ -104,6 +104,10 @@ if __name__ == '__main__':
         port, launcher, command, folder = run.split(':')
         os.environ.clear()
         os.environ.update({**inherited, 'MASTER_PORT': port, **environment_of(launcher, rank)})
-        notes = run_noting(command, folder, '--launcher', launcher)
+        stderr, status = sys.stderr, 2 if Path(folder).name == 'damaged' else 0
+        if status:
+            sys.stderr = open(Path(folder, f'rank{rank}.err'), 'w')  # noqa: SIM115
+        notes = run_noting(command, folder, '--launcher', launcher, status=status)
+        sys.stderr = stderr
         if notes:
             torch.save(notes, Path(folder, f'rank{rank}.pt'))

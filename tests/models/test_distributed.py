@@ -43,7 +43,7 @@ RUNS = {
 
 @pytest.fixture(scope='module')
 def pair(tmp_path_factory):
-    """The folder with all of RUNS, each in a folder of its own, and of a test of the weights of 'plain'."""
+    """The folder with all of RUNS, each in a folder of its own, a test of the weights of 'plain', and a failure."""
     folder = tmp_path_factory.mktemp('pair')
     rng = np.random.default_rng(0)
     for i in range(4):
@@ -58,7 +58,10 @@ def pair(tmp_path_factory):
         commands[str(folder / name)] = 'slurm:train' if name == 'accumulated' else 'pytorch:train'
     (folder / 'tested').mkdir()
     write_options(folder / 'tested', **options_of_test(folder))
-    run_pair({**commands, str(folder / 'tested'): 'pytorch:test'})
+    commands[str(folder / 'tested')] = 'pytorch:test'
+    (folder / 'damaged').mkdir()
+    write_options(folder / 'damaged', **SHORT, **{'datasets:train:damaged': 3, 'logger:save_checkpoint_freq': 1})
+    run_pair({**commands, str(folder / 'damaged'): 'pytorch:train'})
     return folder
 
 
@@ -164,3 +167,14 @@ def test_one_process_writes(pair):
     assert not list(pair.rglob('.*.tmp')) and not list(pair.rglob('*_archived_*'))
     state = torch.load(experiment / 'training_states/9.state', weights_only=True)
     assert len(state['random_states']) == 2
+
+
+def test_the_error_of_one_process_ends_the_other(pair):
+    """Which of them meets the damaged clip depends on the order; the other one stops without a traceback."""
+    messages = sorted((pair / f'damaged/rank{rank}.err').read_text().splitlines()[-1] for rank in (0, 1))
+    assert messages == [
+        'error: another process of this run has ended; its own message says why',
+        'error: clip3: cannot be read',
+    ]
+    assert not any('Traceback' in (pair / f'damaged/rank{rank}.err').read_text() for rank in (0, 1))
+    assert not (pair / 'damaged/experiments/tiny/models/net_g_latest.pth').exists()
