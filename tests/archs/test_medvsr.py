@@ -303,7 +303,7 @@ def test_checkpointing_changes_nothing_but_the_memory():
         found.append([out, *(p.grad for p in net.parameters())])
         kept.append(sum(stored.values()))
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
-    assert kept[1] < 0.5 * kept[0]
+    assert kept[1] < 0.6 * kept[0]
     assert small(checkpointed_branches=['forward_1']).checkpointed_branches == ('forward_1',)
 
 
