@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 Frame = TypeVar('Frame')
 
 # What a cut costs is measured in docs/results.md, "Long videos in segments".
-SEGMENT = 40
-OVERLAP = 16
+SEGMENT = 50
+OVERLAP = 20
 
 
 def usual_overlap(segment: int) -> int:

@@ -11,8 +11,7 @@ from basicsr_ssm.errors import UserError
 from basicsr_ssm.inference.tiles import ALIGNMENT, LEAST_TILE
 
 RESERVE = 0.1  # share of the memory that no plan counts on: allocators round up, libraries choose by size
-# (frames, side) of three trials: two differ in their frames, two in their pixels
-TRIALS = ((3, 64), (5, 64), (3, 128))
+TRIAL_SIDES = (64, 96)  # of the square frames of trials, pixels
 GIB = 2**30
 
 
@@ -28,15 +27,21 @@ class MemoryModel:
     each_frame_and_pixel: float
 
     @classmethod
-    def measured(cls, peak: Callable[[int, int], int]) -> MemoryModel:
-        """Fitted to TRIALS; ``peak`` gives the bytes for (frames, side of a square frame)."""
-        (t, side), (more_frames, _), (_, larger_side) = TRIALS
-        base, longer, larger = (peak(*trial) for trial in TRIALS)
-        pixels, more_pixels = side**2, larger_side**2
+    def measured(cls, peak: Callable[[int, int], int], frames: int) -> MemoryModel:
+        """Fitted to three trials; ``peak`` gives the bytes for (number of frames, side of a square frame).
+
+        Two trials have as many ``frames`` as will be given at most: what needs the most with few frames (one frame's
+        work) need not be what does with many (their results), so numbers beyond could only be too small. Numbers
+        between come out too large, if anything.
+        """
+        pixels, more_pixels = (side**2 for side in TRIAL_SIDES)
+        few = min(2, frames)
+        of_few, base, larger = peak(few, TRIAL_SIDES[0]), peak(frames, TRIAL_SIDES[0]), peak(frames, TRIAL_SIDES[1])
         # No part may be negative: a trial that happens to need less would promise room for more.
-        each_frame_and_pixel = max(0, (longer - base) / ((more_frames - t) * pixels))
-        each_pixel = max(0, (larger - base) / (more_pixels - pixels) - t * each_frame_and_pixel)
-        fixed = max(0, base - pixels * (each_pixel + t * each_frame_and_pixel))
+        each_pixel_of_all = max(0, larger - base) / (more_pixels - pixels)
+        each_frame_and_pixel = max(0, base - of_few) / ((frames - few) * pixels) if frames > few else 0
+        each_pixel = max(0, each_pixel_of_all - frames * each_frame_and_pixel)
+        fixed = max(0, base - pixels * (each_pixel + frames * each_frame_and_pixel))
         return cls(fixed, each_pixel, each_frame_and_pixel)
 
     def bytes_for(self, frames: int, height: int, width: int) -> float:
@@ -75,7 +80,9 @@ def plan(
     )
 
 
-def measured_on_gpu(net: torch.nn.Module, device: torch.device, dtype: torch.dtype, limit: float) -> MemoryModel:
+def measured_on_gpu(
+    net: torch.nn.Module, device: torch.device, dtype: torch.dtype, limit: float, frames: int
+) -> MemoryModel:
     """The model of a network that lies on a GPU; from here on PyTorch takes no more than ``limit`` bytes there.
 
     Raises:
@@ -92,14 +99,14 @@ def measured_on_gpu(net: torch.nn.Module, device: torch.device, dtype: torch.dty
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device)
 
+    side = TRIAL_SIDES[-1]
     try:
-        peak(*TRIALS[0])  # the first call also sets libraries up
-        return MemoryModel.measured(peak)
+        peak(1, side)  # the first call also sets libraries up
+        return MemoryModel.measured(peak, frames)
     except torch.cuda.OutOfMemoryError as error:
-        t, side = TRIALS[-1]
-        raise UserError(
-            f'--max-memory {limit / GIB:g}: that does not suffice for a trial on {t} frames of {side}x{side}'
-        ) from error
+        trial = f'a trial on {frames} frame{"s" if frames > 1 else ""} of {side}x{side}'
+        advice = f'; give --segment a smaller number than {frames}' if frames > 1 else ''
+        raise UserError(f'--max-memory {limit / GIB:g}: that does not suffice for {trial}{advice}') from error
 
 
 def _tiles_below(side: int) -> range:

@@ -23,7 +23,7 @@ from basicsr_ssm.clips.sources import DamagedSourceError, FrameSource, open_sour
 from basicsr_ssm.clips.video_encoding import CODECS, CONTAINERS
 from basicsr_ssm.clips.video_source import VideoSource
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.inference.chunks import SEGMENT, usual_overlap
+from basicsr_ssm.inference.chunks import OVERLAP, SEGMENT, usual_overlap
 from basicsr_ssm.inference.memory_plan import GIB, measured_on_gpu, plan
 from basicsr_ssm.inference.restore import restore_clip
 from basicsr_ssm.inference.tiles import LEAST_TILE
@@ -53,7 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     running.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32')
     running.add_argument('--segment', type=int, help=f'frames restored at a time ({SEGMENT}); less needs less memory')
     running.add_argument(
-        '--overlap', type=int, help='frames that neighbouring segments share as context (2/5 of a segment)'
+        '--overlap',
+        type=int,
+        help=f'frames that neighbouring segments share as context ({OVERLAP}; of segments below {SEGMENT}, 2/5)',
     )
     running.add_argument(
         '--tile',
@@ -205,7 +207,7 @@ def _segment_and_tile(
         segment = max(least, min(segment, _expected(source, *args.frames) or segment))
     else:
         least = segment
-    model = measured_on_gpu(net, torch.device(device), dtype, args.max_memory * GIB)
+    model = measured_on_gpu(net, torch.device(device), dtype, args.max_memory * GIB, segment)
     segments = range(segment, least - 1, -1)
     segment, tile = plan(model, args.max_memory * GIB, *source.size, segments, args.tile)
     part = f'tiles of {tile} pixels' if tile else 'whole frames'

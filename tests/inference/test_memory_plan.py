@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.inference import memory_plan
 from basicsr_ssm.inference.memory_plan import GIB, RESERVE, MemoryModel, measured_on_gpu, plan
 
 MIB = 2**20
@@ -14,13 +13,29 @@ def needs(frames, height, width):
 
 
 def test_a_network_of_the_form_is_found_exactly():
-    model = MemoryModel.measured(lambda frames, side: needs(frames, side, side))
+    model = MemoryModel.measured(lambda frames, side: needs(frames, side, side), 50)
     assert model == MemoryModel(100 * MIB, 4096, 1024)
     assert model.bytes_for(40, 1080, 1920) == needs(40, 1080, 1920)
 
 
+def test_work_on_one_frame_or_results_of_all_whichever_is_more():
+    """Exact for as many frames as were tried, on the safe side for fewer."""
+
+    def peak(frames, side):
+        return side**2 * max(10000 + 1000 * frames, 1500 * frames)
+
+    model = MemoryModel.measured(peak, 50)
+    assert model.bytes_for(50, 512, 512) == pytest.approx(peak(50, 512))
+    assert all(peak(t, 512) <= model.bytes_for(t, 512, 512) * 1.000001 <= 1.3 * peak(t, 512) for t in range(2, 50))
+
+
+def test_one_frame_at_a_time():
+    model = MemoryModel.measured(lambda frames, side: needs(frames, side, side), 1)
+    assert model.bytes_for(1, 512, 512) == needs(1, 512, 512)
+
+
 def test_a_trial_that_needs_less_for_more_gives_no_credit():
-    model = MemoryModel.measured(lambda frames, side: 1000 * MIB - frames * side)
+    model = MemoryModel.measured(lambda frames, side: 1000 * MIB - frames * side, 50)
     assert min(model.fixed, model.each_pixel, model.each_frame_and_pixel) == 0
     assert model.bytes_for(3, 64, 64) >= 999 * MIB
 
@@ -28,7 +43,7 @@ def test_a_trial_that_needs_less_for_more_gives_no_credit():
 @pytest.mark.parametrize(('height', 'width'), [(144, 180), (512, 512), (1080, 1920)])
 @pytest.mark.parametrize('limit', [0.5, 2, 24, 200])
 def test_the_longest_segment_then_the_largest_tile(height, width, limit):
-    model = MemoryModel.measured(lambda frames, side: needs(frames, side, side))
+    model = MemoryModel.measured(lambda frames, side: needs(frames, side, side), 50)
     segment, tile = plan(model, limit * GIB, height, width, range(50, 0, -1))
 
     def fits(segment, tile):
@@ -59,7 +74,7 @@ def test_what_the_user_fixed_stays():
     ],
 )
 def test_what_does_not_fit_says_what_is_needed(segments, tile, message):
-    model = MemoryModel.measured(lambda frames, side: needs(frames, side, side))
+    model = MemoryModel.measured(lambda frames, side: needs(frames, side, side), 50)
     with pytest.raises(UserError, match=message):
         plan(model, 0.05 * GIB, 1080, 1920, segments, tile)
 
@@ -78,18 +93,18 @@ def pretended_gpu(monkeypatch):
 def test_trials_on_a_gpu(pretended_gpu, monkeypatch):
     shapes = []
     monkeypatch.setattr(torch.cuda, 'max_memory_allocated', lambda device: needs(shapes[-1][1], *shapes[-1][3:]))
-    model = measured_on_gpu(lambda clip: shapes.append(clip.shape), torch.device('cpu'), torch.float32, 20 * GIB)
+    model = measured_on_gpu(lambda clip: shapes.append(clip.shape), torch.device('cpu'), torch.float32, 20 * GIB, 50)
     assert model == MemoryModel(100 * MIB, 4096, 1024)
     assert pretended_gpu == [0.25]
-    assert [tuple(shape) for shape in shapes[1:]] == [(1, t, 3, side, side) for t, side in memory_plan.TRIALS]
+    assert [tuple(shape[1::2]) for shape in shapes] == [(1, 96), (2, 64), (50, 64), (50, 96)]
 
 
 def test_trials_that_do_not_fit(pretended_gpu):
     def net(clip):
         raise torch.cuda.OutOfMemoryError('CUDA out of memory')
 
-    with pytest.raises(UserError, match=r'--max-memory 0\.1: .*trial on 3 frames of 128x128'):
-        measured_on_gpu(net, torch.device('cpu'), torch.float32, 0.1 * GIB)
+    with pytest.raises(UserError, match=r'--max-memory 0\.1: .*trial on 50 frames of 96x96; give --segment'):
+        measured_on_gpu(net, torch.device('cpu'), torch.float32, 0.1 * GIB, 50)
 
 
 @pytest.mark.gpu
@@ -97,7 +112,7 @@ def test_a_convolution_stays_within_its_plan():
     net = torch.nn.Sequential(torch.nn.Flatten(0, 1), torch.nn.Conv2d(3, 64, 3, padding=1)).cuda()
     limit = 2 * GIB
     try:
-        model = measured_on_gpu(net, torch.device('cuda'), torch.float32, limit)
+        model = measured_on_gpu(net, torch.device('cuda'), torch.float32, limit, 50)
         segment, tile = plan(model, limit, 1080, 1920, range(50, 0, -1))
         torch.cuda.reset_peak_memory_stats()
         with torch.inference_mode():

@@ -286,8 +286,8 @@ def test_memory_chooses_what_was_not_given(
         taken.update(settings)
         return (np.repeat(np.repeat(frame, 2, 0), 2, 1) for frame in frames)
 
-    def measured(net, device, dtype, limit):
-        assert limit == 0.9 * 2**30
+    def measured(net, device, dtype, limit, frames):
+        assert limit == 0.9 * 2**30 and frames >= segment
         return MemoryModel(0, 0, 0.9 * limit / (15 * 160 * 256))
 
     monkeypatch.setattr(upscale_command, 'restore_clip', restore)
