@@ -1,4 +1,4 @@
-"""Networks as CUDA graphs: recurrent ones start thousands of small kernels a second, and the CPU is what they wait for."""
+"""Networks as CUDA graphs: a recurrent one starts thousands of small kernels, and the CPU is what they wait for."""
 
 from __future__ import annotations
 
@@ -29,25 +29,29 @@ class GraphedNetwork(nn.Module):
         """As that of the network; the result is the caller's own."""
         if not clip.is_cuda or torch.is_grad_enabled() or self.net.training:
             return self.net(clip)
-        key = (*clip.shape, clip.dtype, clip.device, torch.is_autocast_enabled('cuda') and torch.get_autocast_dtype('cuda'))
-        if key in self._graphs:
-            graph, given, result = self._graphs[key]
-            given.copy_(clip)
-            graph.replay()
-            return result.clone()
-        if key not in self._seen:
-            self._seen.add(key)
-            return self.net(clip)
-        while len(self._graphs) >= _SHAPES:
-            self._graphs.pop(next(iter(self._graphs)))
-        given = clip.clone()
-        stream = torch.cuda.Stream(clip.device)
-        stream.wait_stream(torch.cuda.current_stream(clip.device))
-        with torch.cuda.stream(stream):
-            self.net(given)  # once on the side: libraries set themselves up, kernels are compiled
-        torch.cuda.current_stream(clip.device).wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=stream):
-            result = self.net(given)
-        self._graphs[key] = graph, given, result
-        return self(clip)
+        autocast = torch.get_autocast_dtype('cuda') if torch.is_autocast_enabled('cuda') else None
+        key = *clip.shape, clip.dtype, clip.device, autocast
+        if key not in self._graphs:
+            if key not in self._seen:
+                self._seen.add(key)
+                return self.net(clip)
+            while len(self._graphs) >= _SHAPES:
+                self._graphs.pop(next(iter(self._graphs)))
+            self._graphs[key] = self._capture(clip, autocast)
+        graph, given, result = self._graphs[key]
+        given.copy_(clip)
+        graph.replay()
+        return result.clone()
+
+    def _capture(self, clip, autocast):
+        given, current = clip.clone(), torch.cuda.current_stream(clip.device)
+        stream, graph = torch.cuda.Stream(clip.device), torch.cuda.CUDAGraph()
+        stream.wait_stream(current)
+        # weights that autocast has cast it keeps for as long as it lasts, and a graph lasts longer
+        with torch.autocast('cuda', autocast or torch.bfloat16, enabled=autocast is not None, cache_enabled=False):
+            with torch.cuda.stream(stream):
+                self.net(given)  # libraries set themselves up, kernels are compiled
+            current.wait_stream(stream)
+            with torch.cuda.graph(graph, stream=stream):
+                result = self.net(given)
+        return graph, given, result
