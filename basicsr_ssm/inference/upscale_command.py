@@ -25,6 +25,7 @@ from basicsr_ssm.clips.video_source import VideoSource
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.inference.chunks import OVERLAP, SEGMENT, usual_overlap
 from basicsr_ssm.inference.memory_plan import GIB, measured_on_gpu, plan
+from basicsr_ssm.inference.precision import cast_weights
 from basicsr_ssm.inference.restore import restore_clip
 from basicsr_ssm.inference.tiles import LEAST_TILE
 from basicsr_ssm.options.yaml_file import read_options
@@ -171,7 +172,10 @@ def _network(args: argparse.Namespace) -> tuple[torch.nn.Module, str, torch.dtyp
         raise UserError(f'{args.opt}: its network_g builds no network: {error}') from error
     _say(f'{description}, on {name} in {args.precision}')
     dtype = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}[args.precision]
-    return net.eval().to(name), name, dtype
+    net = net.eval().to(name)
+    if dtype != torch.float32:
+        cast_weights(net, dtype)
+    return net, name, dtype
 
 
 def _network_options(path: Path | None) -> dict | None:
