@@ -11,7 +11,7 @@ from basicsr_ssm.errors import UserError
 from basicsr_ssm.inference.tiles import ALIGNMENT, LEAST_TILE
 
 RESERVE = 0.1  # share of the memory that no plan counts on: allocators round up, libraries choose by size
-TRIAL_SIDES = (64, 96)  # of the square frames of trials, pixels
+TRIAL_SIDES = (96, 128)  # of the square frames of trials, pixels: with smaller ones, fixed costs hide the rest
 GIB = 2**30
 
 

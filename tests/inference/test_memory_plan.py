@@ -96,14 +96,14 @@ def test_trials_on_a_gpu(pretended_gpu, monkeypatch):
     model = measured_on_gpu(lambda clip: shapes.append(clip.shape), torch.device('cpu'), torch.float32, 20 * GIB, 50)
     assert model == MemoryModel(100 * MIB, 4096, 1024)
     assert pretended_gpu == [0.25]
-    assert [tuple(shape[1::2]) for shape in shapes] == [(1, 96), (2, 64), (50, 64), (50, 96)]
+    assert [tuple(shape[1::2]) for shape in shapes] == [(1, 128), (2, 96), (50, 96), (50, 128)]
 
 
 def test_trials_that_do_not_fit(pretended_gpu):
     def net(clip):
         raise torch.cuda.OutOfMemoryError('CUDA out of memory')
 
-    with pytest.raises(UserError, match=r'--max-memory 0\.1: .*trial on 50 frames of 96x96; give --segment'):
+    with pytest.raises(UserError, match=r'--max-memory 0\.1: .*trial on 50 frames of 128x128; give --segment'):
         measured_on_gpu(net, torch.device('cpu'), torch.float32, 0.1 * GIB, 50)
 
 
