@@ -89,7 +89,7 @@ def measured_on_gpu(
         UserError: not even the trials fit.
     """
     total = torch.cuda.get_device_properties(device).total_memory
-    torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total), device)
+    torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total), device.index)
 
     def peak(frames: int, side: int) -> int:
         torch.cuda.empty_cache()

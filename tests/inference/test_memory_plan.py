@@ -84,7 +84,12 @@ def pretended_gpu(monkeypatch):
     """torch.cuda as far as it is asked here: 80 GiB, and memory that a network says it takes."""
     caps = []
     monkeypatch.setattr(torch.cuda, 'get_device_properties', lambda device: type('', (), {'total_memory': 80 * GIB}))
-    monkeypatch.setattr(torch.cuda, 'set_per_process_memory_fraction', lambda share, device: caps.append(share))
+
+    def set_fraction(share, device=None):
+        assert isinstance(share, float) and (device is None or isinstance(device, int))  # no device without index
+        caps.append(share)
+
+    monkeypatch.setattr(torch.cuda, 'set_per_process_memory_fraction', set_fraction)
     for name in ('empty_cache', 'reset_peak_memory_stats', 'synchronize'):
         monkeypatch.setattr(torch.cuda, name, lambda *args: None)
     return caps
