@@ -46,9 +46,13 @@ def run_pair(commands):
     for rank in '01':
         command = [sys.executable, __file__, rank, *runs]
         processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-    for process in processes:
-        _, errors = process.communicate(timeout=200)
-        assert process.returncode == 0, errors
+    try:
+        for process in processes:
+            _, errors = process.communicate(timeout=150)
+            assert process.returncode == 0, errors
+    finally:
+        for process in processes:  # one that still waits for the other
+            process.kill()
 
 
 def notes_of(folder):

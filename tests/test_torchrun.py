@@ -58,7 +58,8 @@ def test_a_killed_process_ends_the_others_and_the_run_goes_on(folder):
         folder, sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--standalone', *arguments
     )
     experiment = folder / 'experiments/tiny'
-    while not (experiment / 'training_states/1.state').exists():
+    deadline = time.monotonic() + 90
+    while not (experiment / 'training_states/1.state').exists() and time.monotonic() < deadline:
         assert torchrun.poll() is None, torchrun.communicate()[0]
         time.sleep(0.02)
     os.kill(process_of_rank(1, torchrun), signal.SIGKILL)
