@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+
 import torch
+from torch import nn
+
+from basicsr_ssm.errors import UserError
 
 
 def check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
@@ -24,3 +29,10 @@ def check_pair(pred: torch.Tensor, target: torch.Tensor, axes: int = 2) -> tuple
         raise ValueError(f'expected {wanted}, got {(*pred.shape,)}')
     dtype = torch.promote_types(torch.promote_types(pred.dtype, target.dtype), torch.float32)
     return pred.to(dtype), target.to(dtype)
+
+
+def check_takes_target(loss: nn.Module, where: str) -> None:
+    """Raises UserError, naming the option ``where``, for a loss that does not take (output, target)."""
+    arguments = list(inspect.signature(loss.forward).parameters)[:2]
+    if len(arguments) < 2 or arguments[1] not in ('target', 'gt'):
+        raise UserError(f'{where}: {type(loss).__name__} takes ({", ".join(arguments)}), not (output, target)')

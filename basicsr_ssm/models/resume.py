@@ -110,3 +110,8 @@ def restore_random_state(state: dict) -> None:
     torch.set_rng_state(state['torch'].cpu())
     if state['cuda'] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(state['cuda'].cpu())
+
+
+def plain(state: dict) -> dict:
+    """MultiStepLR's Counter as a dict: older torch do not load one with weights_only."""
+    return {key: dict(value) if isinstance(value, dict) else value for key, value in state.items()}

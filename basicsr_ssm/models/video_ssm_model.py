@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import math
 import warnings
 from functools import partial
@@ -21,9 +20,10 @@ from torch import distributed, nn
 from basicsr_ssm import checkpoints
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.inference.tiles import in_tiles
+from basicsr_ssm.losses.checks import check_takes_target
 from basicsr_ssm.models.adversary import Adversary
 from basicsr_ssm.models.parallel import distribute, has_static_graph
-from basicsr_ssm.models.resume import random_state, restore_random_state
+from basicsr_ssm.models.resume import plain, random_state, restore_random_state
 from basicsr_ssm.models.saving import save_whole
 from basicsr_ssm.models.training_graph import TrainingGraph
 from basicsr_ssm.models.validation import fold_history_into_best, validate
@@ -105,7 +105,7 @@ class VideoSSMModel(VideoRecurrentModel):
         self.extra_losses = {}
         for number, loss_opt in enumerate(train_opt.get('extra_losses') or ()):
             loss = build_loss(loss_opt).to(self.device)
-            _check_takes_target(loss, f'train.extra_losses.{number}')
+            check_takes_target(loss, f'train.extra_losses.{number}')
             name = f'l_{loss_opt["type"]}'
             self.extra_losses[name if name not in self.extra_losses else f'{name}_{number}'] = loss
         super().init_training_settings()
@@ -149,8 +149,8 @@ class VideoSSMModel(VideoRecurrentModel):
             self._graph.forget()
         if self.opt['dist']:
             # DistributedDataParallel waits for the gradients of the parameters that were trainable when it was made.
-            self.net_g = self.get_bare_model(self.net_g)  # nothing holds the old one while the new one is made
-            self.net_g = self._wrap(self.net_g, has_static_graph(self.net_g, self.opt))
+            net = self.net_g = self.get_bare_model(self.net_g)  # nothing holds the old one while the new one is made
+            self.net_g = self._wrap(net, has_static_graph(net, self.opt))
 
     # ------------------------------------------------------------ training
 
@@ -362,7 +362,7 @@ class VideoSSMModel(VideoRecurrentModel):
             'epoch': epoch,
             'iter': current_iter,
             'optimizers': [optimizer.state_dict() for optimizer in self.optimizers],
-            'schedulers': [_plain(scheduler.state_dict()) for scheduler in self.schedulers],
+            'schedulers': [plain(scheduler.state_dict()) for scheduler in self.schedulers],
             'scaler': self._scaler.state_dict(),
             'skipped_steps': self._skipped_steps,
             'random_states': self._random_states,
@@ -399,14 +399,3 @@ class VideoSSMModel(VideoRecurrentModel):
             logger.warning('The batch size is not the one of the checkpoint: samples will not follow where they ended.')
         # The loop steps schedulers first, as ever; a fresh process only cannot know that the optimizer stepped before.
         warnings.filterwarnings('ignore', 'Detected call of `lr_scheduler.step')
-
-
-def _plain(state: dict) -> dict:
-    """MultiStepLR's Counter as a dict: older torch do not load one with weights_only."""
-    return {key: dict(value) if isinstance(value, dict) else value for key, value in state.items()}
-
-
-def _check_takes_target(loss: nn.Module, where: str) -> None:
-    arguments = list(inspect.signature(loss.forward).parameters)[:2]
-    if len(arguments) < 2 or arguments[1] not in ('target', 'gt'):
-        raise UserError(f'{where}: {type(loss).__name__} takes ({", ".join(arguments)}), not (output, target)')
