@@ -20,8 +20,8 @@ import numpy as np
 from basicsr_ssm.archs.recognition import build_from_checkpoint
 from basicsr_ssm.clips.imresize import imresize_bicubic
 from basicsr_ssm.clips.sources import open_source
-from basicsr_ssm.inference.chunks import OVERLAP, SEGMENT
 from basicsr_ssm.inference.restore import restore_clip
+from basicsr_ssm.segments.chunks import OVERLAP, SEGMENT
 
 SEGMENTS = (40, SEGMENT, 100)
 

@@ -19,7 +19,7 @@ import torch
 from basicsr_ssm.archs.recognition import build_from_checkpoint
 from basicsr_ssm.clips.imresize import imresize_bicubic
 from basicsr_ssm.clips.sources import open_source
-from basicsr_ssm.inference.tiles import in_tiles, tiles_of
+from basicsr_ssm.segments.tiles import in_tiles, tiles_of
 
 
 def main() -> None:

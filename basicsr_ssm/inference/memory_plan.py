@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.inference.tiles import ALIGNMENT, LEAST_TILE
+from basicsr_ssm.segments.tiles import ALIGNMENT, LEAST_TILE
 
 RESERVE = 0.1  # share of the memory that no plan counts on: allocators round up, libraries choose by size
 TRIAL_SIDES = (96, 128)  # of the square frames of trials, pixels: with smaller ones, fixed costs hide the rest

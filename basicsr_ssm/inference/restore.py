@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.inference.chunks import OVERLAP, SEGMENT, Chunk, overlapping_chunks
-from basicsr_ssm.inference.tiles import in_tiles, smaller_tile
+from basicsr_ssm.segments.chunks import OVERLAP, SEGMENT, Chunk, overlapping_chunks
+from basicsr_ssm.segments.tiles import in_tiles, smaller_tile
 
 _logger = logging.getLogger(__name__)
 

@@ -23,12 +23,12 @@ from basicsr_ssm.clips.sources import DamagedSourceError, FrameSource, open_sour
 from basicsr_ssm.clips.video_encoding import CODECS, CONTAINERS
 from basicsr_ssm.clips.video_source import VideoSource
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.inference.chunks import OVERLAP, SEGMENT, usual_overlap
 from basicsr_ssm.inference.memory_plan import GIB, measured_on_gpu, plan
 from basicsr_ssm.inference.precision import cast_weights
 from basicsr_ssm.inference.restore import restore_clip
-from basicsr_ssm.inference.tiles import LEAST_TILE
 from basicsr_ssm.options.yaml_file import read_options
+from basicsr_ssm.segments.chunks import OVERLAP, SEGMENT, usual_overlap
+from basicsr_ssm.segments.tiles import LEAST_TILE
 
 HELP = 'restore a video, DICOM cine or folder of frames with a trained network'
 

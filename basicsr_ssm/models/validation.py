@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import write_json
-from basicsr_ssm.inference.chunks import overlapping_chunks, usual_overlap
 from basicsr_ssm.metrics import measure
 from basicsr_ssm.models.saving import save_png
+from basicsr_ssm.segments.chunks import overlapping_chunks, usual_overlap
 
 # A set of more clips (Vimeo-90K's test has 7,824) shows only its mean in the log; metrics.json has them all.
 MAX_CLIPS_IN_LOG = 100

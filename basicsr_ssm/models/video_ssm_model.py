@@ -19,7 +19,6 @@ from torch import distributed, nn
 
 from basicsr_ssm import checkpoints
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.inference.tiles import in_tiles
 from basicsr_ssm.losses.checks import check_takes_target
 from basicsr_ssm.models.adversary import Adversary
 from basicsr_ssm.models.parallel import distribute, has_static_graph
@@ -27,6 +26,7 @@ from basicsr_ssm.models.resume import plain, random_state, restore_random_state
 from basicsr_ssm.models.saving import save_whole
 from basicsr_ssm.models.training_graph import TrainingGraph
 from basicsr_ssm.models.validation import fold_history_into_best, validate
+from basicsr_ssm.segments.tiles import in_tiles
 
 AMP_DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 # GradScaler starts at 2**16 and halves at each step it skips: after 25 in a row the scale is not what is wrong.
@@ -57,8 +57,8 @@ class VideoSSMModel(VideoRecurrentModel):
             (VideoRecurrentModel, unlike SRModel, always validates with the weights in training.) Default: true.
         val.amp: autocast in validation, as train.amp. Default: ~ (float32).
         val.segment, val.overlap: frames of a clip that are on the device at a time, and how many of them neighbouring
-            segments share; see `basicsr_ssm.inference.chunks`. Default: ~ (whole clips), 2/5 of a segment.
-        val.tile: largest side of what the network is given at once, LQ pixels; see `basicsr_ssm.inference.tiles`.
+            segments share; see `basicsr_ssm.segments.chunks`. Default: ~ (whole clips), 2/5 of a segment.
+        val.tile: largest side of what the network is given at once, LQ pixels; see `basicsr_ssm.segments.tiles`.
             Default: 0 (whole frames).
 
     The flow network (parameters with 'spynet' or 'edvr' in their name) is frozen in iterations 1 … fix_flow − 1.

@@ -19,10 +19,10 @@ from basicsr.utils.registry import (
 
 from basicsr_ssm.archs.arguments import ArgumentError
 from basicsr_ssm.data.degradations import Degradation
-from basicsr_ssm.inference.tiles import LEAST_TILE
 from basicsr_ssm.options import known
 from basicsr_ssm.options.errors import OptionError, did_you_mean
 from basicsr_ssm.options.kinds import Kind, anything, number, numbers, of_signature, one_of, section
+from basicsr_ssm.segments.tiles import LEAST_TILE
 
 SCHEDULERS = {
     'MultiStepLR': lr_scheduler.MultiStepRestartLR,

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from basicsr_ssm.archs import MedVSR
-from basicsr_ssm.inference.tiles import ALIGNMENT, LEAST_TILE, in_tiles, smaller_tile, tiles_of, usual_tile_overlap
+from basicsr_ssm.segments.tiles import ALIGNMENT, LEAST_TILE, in_tiles, smaller_tile, tiles_of, usual_tile_overlap
 
 
 class Reaching(torch.nn.Module):

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from basicsr_ssm.inference.chunks import overlapping_chunks
+from basicsr_ssm.segments.chunks import overlapping_chunks
 
 LENGTHS = (1, 2, 3, 5, 7, 8, 9, 13, 30, 31, 64)
 
