@@ -3,11 +3,11 @@
 import argparse
 import json
 import os
-import signal
 
 import cv2
 import numpy as np
 import pytest
+from killed_runs import killed_at, tree
 
 from basicsr_ssm.clips import prepare_command
 from basicsr_ssm.clips.cutting import Cutting
@@ -345,34 +345,8 @@ def test_killed_and_resumed_with_everything_on(tmp_path, scene, write_folder, mo
     expected = tree(tmp_path / 'whole')
     assert 'train/masks/a.png' in expected
     step = 1
-    while killed_at(step, sources, tmp_path / str(step), recipe):
+    while killed_at(step, prepare, sources, tmp_path / str(step), recipe, workers=1):
         prepare(sources, tmp_path / str(step), recipe)
         assert tree(tmp_path / str(step)) == expected, f'killed before rename {step}'
         step += 1
     assert step > 10
-
-
-def tree(folder):
-    """Every file below `folder` with its bytes."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob('*')) if p.is_file()}
-
-
-def killed_at(step, *args):
-    """Run prepare in a child that gets SIGKILL just before its step-th rename; whether it came that far."""
-    child = os.fork()
-    if child == 0:
-        count, replace = 0, os.replace
-
-        def counted(*paths):
-            nonlocal count
-            count += 1
-            if count == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            replace(*paths)
-
-        os.replace = counted
-        try:
-            prepare(*args, workers=1)
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL

@@ -14,6 +14,7 @@ import cv2
 import lmdb
 import numpy as np
 import pytest
+from killed_runs import killed_at, tree
 
 from basicsr_ssm.clips import cut, lmdb_writer, prepare_command
 from basicsr_ssm.clips.cut import Cutting
@@ -29,11 +30,6 @@ from basicsr_ssm.files import WriteError
 
 def recipe(form='png', length=4, stride=None, max_clips=None, scales=(4,), **split):
     return Recipe(Cutting(length, stride or length, max_clips, scales), SplitRule(**split), form)
-
-
-def tree(folder):
-    """Every file below `folder` with its bytes."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob('*')) if p.is_file()}
 
 
 @pytest.fixture(autouse=True)
@@ -128,33 +124,12 @@ def test_lmdb_of_many_transactions(tmp_path, three, monkeypatch):
     assert tree(tmp_path / 'a') == tree(tmp_path / 'b')
 
 
-def killed_at(step, *args):
-    """Run prepare in a child that gets SIGKILL just before its step-th rename; whether it came that far."""
-    child = os.fork()
-    if child == 0:
-        count, replace = 0, os.replace
-
-        def counted(*paths):
-            nonlocal count
-            count += 1
-            if count == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            replace(*paths)
-
-        os.replace = counted
-        try:
-            prepare(*args, workers=1)
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-
-
 @pytest.mark.parametrize('form', ['png', 'lmdb'])
 def test_killed_at_every_step(tmp_path, three, form):
     prepare(three, tmp_path / 'whole', recipe(form, 8))
     expected = tree(tmp_path / 'whole')
     step = 1
-    while killed_at(step, three, tmp_path / str(step), recipe(form, 8)):
+    while killed_at(step, prepare, three, tmp_path / str(step), recipe(form, 8), workers=1):
         out = tmp_path / str(step)
         finished = (out / 'manifest.json').exists()
         assert not finished or set(tree(out)) >= set(expected)
@@ -167,7 +142,7 @@ def test_killed_at_every_step(tmp_path, three, form):
 def test_killed_again_and_again(tmp_path, three):
     prepare(three, tmp_path / 'whole', recipe('lmdb'))
     step = 3
-    while killed_at(step, three, tmp_path / 'out', recipe('lmdb')):
+    while killed_at(step, prepare, three, tmp_path / 'out', recipe('lmdb'), workers=1):
         step += 1
     assert tree(tmp_path / 'out') == tree(tmp_path / 'whole')
 
@@ -227,7 +202,7 @@ def test_kill_9_twenty_times_at_random(tmp_path, moving_frames, write_folder):
 
 def test_a_clip_that_rotted_is_made_anew(tmp_path, three):
     prepare(three, tmp_path / 'whole', recipe())
-    assert killed_at(12, three, tmp_path / 'out', recipe())
+    assert killed_at(12, prepare, three, tmp_path / 'out', recipe(), workers=1)
     png = sorted((tmp_path / 'out' / '.partial' / 'sources').glob('*/*/GT/*.png'))[0]
     png.write_bytes(b'')  # a power cut can leave this behind
     prepare(three, tmp_path / 'out', recipe())
@@ -243,7 +218,7 @@ def test_a_finished_data_set_is_left_alone(tmp_path, three):
 
 def test_other_settings_into_the_same_output(tmp_path, three):
     prepare(three, tmp_path / 'done', recipe())
-    assert killed_at(8, three, tmp_path / 'begun', recipe())
+    assert killed_at(8, prepare, three, tmp_path / 'begun', recipe(), workers=1)
     for out in (tmp_path / 'done', tmp_path / 'begun'):
         before = tree(out)
         with pytest.raises(UserError, match=r'other settings \(clip_length: 4, now 5'):

@@ -3,13 +3,13 @@
 import argparse
 import json
 import os
-import signal
 
 import cv2
 import lmdb
 import numpy as np
 import pytest
 from basicsr.utils import FileClient
+from killed_runs import killed_at, tree
 
 from basicsr_ssm.clips import prepare_command, prepare_published
 from basicsr_ssm.clips.imresize import imresize_bicubic
@@ -65,10 +65,6 @@ def vimeo(tmp_path):
     (root / 'sep_trainlist.txt').write_text('00001/0001\n00001/0002\n00002/0002\n\n')
     (root / 'sep_testlist.txt').write_text('00001/0266\n00002/0001\n')
     return root
-
-
-def tree(folder):
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob('*')) if p.is_file()}
 
 
 def values(folder):
@@ -282,25 +278,9 @@ def test_frames_whose_names_do_not_sort_keep_their_order(tmp_path):
 # ------------------------------------------------------------ interrupted, changed, full
 
 
-def killed_at(step, find, out, form, prepare=prepare):
+def killed_preparing(step, find, out, form, prepare=prepare):
     """Prepare in a child process that is killed before the given rename; False if it ends before."""
-    child = os.fork()
-    if child == 0:
-        count, rename = 0, os.replace
-
-        def counted(*args):
-            nonlocal count
-            count += 1
-            if count == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            rename(*args)
-
-        os.replace = counted
-        try:
-            prepare(find(), out, form=form, workers=1, progress=False)
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    return killed_at(step, lambda: prepare(find(), out, form=form, workers=1, progress=False))
 
 
 @pytest.mark.parametrize('form', ['png', 'lmdb'])
@@ -311,7 +291,7 @@ def test_killed_at_every_step(vimeo, tmp_path, form):
     prepare(find(), tmp_path / 'whole', form=form)
     expected = tree(tmp_path / 'whole')
     step = 1
-    while killed_at(step, find, tmp_path / str(step), form):
+    while killed_preparing(step, find, tmp_path / str(step), form):
         out = tmp_path / str(step)
         assert not (out / 'manifest.json').exists()
         prepare(find(), out, form=form)
@@ -377,7 +357,7 @@ def test_a_merge_of_published_shards_that_was_killed_goes_on(vimeo, tmp_path):
         out = tmp_path / str(step)
         for number in (1, 2):
             prepare_published_shard(find(), out, Shard(number, 2), workers=1)
-        if not killed_at(step, find, out, 'lmdb', lambda _, out, **__: merge_published_shards(out, workers=1)):
+        if not killed_preparing(step, find, out, 'lmdb', lambda _, out, **__: merge_published_shards(out, workers=1)):
             break
         merge_published_shards(out)
         assert tree(out) == tree(tmp_path / 'whole'), f'killed before rename {step}'

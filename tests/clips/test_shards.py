@@ -1,12 +1,12 @@
 """Several runs that make one data set: the bytes of one run, whatever happens to them."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from killed_runs import killed_at, tree
 
 import basicsr_ssm
 from basicsr_ssm.clips import merge, prepare_command
@@ -23,10 +23,6 @@ from basicsr_ssm.errors import UserError
 
 def recipe(form='lmdb', length=4, **options):
     return Recipe(Cutting(length, length, None, (4,)), SplitRule(), form, **options)
-
-
-def tree(folder):
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob('*')) if p.is_file()}
 
 
 @pytest.fixture(autouse=True)
@@ -50,27 +46,6 @@ def sources(tmp_path, moving_frames, write_folder):
 def shards_of(sources, out, count, *args, **options):
     for number in range(count, 0, -1):  # the order does not matter
         prepare_shard(sources, out, *args, Shard(number, count), workers=1, **options)
-
-
-def killed_at(step, work):
-    """Run work() in a child that gets SIGKILL just before its step-th rename; whether it came that far."""
-    child = os.fork()
-    if child == 0:
-        count, replace = 0, os.replace
-
-        def counted(*paths):
-            nonlocal count
-            count += 1
-            if count == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            replace(*paths)
-
-        os.replace = counted
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize('form', ['png', 'lmdb'])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from basicsr_ssm.ops.triton_support import on_device_of
+from basicsr_ssm.ops.triton_support import multiprocessors, on_device_of
 
 _GROUP = 8  # tokens that are read together
 _RUNS = 16, 32, 64  # tokens of a program
@@ -60,7 +60,7 @@ def _sizes(x, weight, bias, silu):
     batch, length, channels = x.shape
     block = min(128, max(32, 1 << (channels - 1).bit_length()))
     blocks = -(-channels // block)
-    enough = _PROGRAMS * (torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 1)
+    enough = _PROGRAMS * multiprocessors(x.device)
     run = next((r for r in reversed(_RUNS) if batch * blocks * (length // r) >= enough), _RUNS[0])
     sizes = dict(
         CHANNELS=channels, K=weight.shape[1], RUN=run, GROUP=_GROUP, BLOCK=block, BIAS=bias is not None, SILU=silu,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from basicsr_ssm.ops.cross_scan.triton_backward import point_weights_gradient, scan_gradient
+from basicsr_ssm.ops.triton_support import multiprocessors
 
 # Pixels of a program of point_weights_gradient. A program is one warp here, which waits for no other.
 _TOGETHER = 8
@@ -30,7 +31,7 @@ def _pixels_of_a_program(pixels, device):
     """So many that all programs together fill the device a whole number of times."""
     if device.type != 'cuda':
         return min(_PIXELS[0], pixels)
-    warps = _WARPS * torch.cuda.get_device_properties(device).multi_processor_count
+    warps = _WARPS * multiprocessors(device)
     return min(max(-(-pixels // (warps * _WAVES)), _PIXELS[0]), _PIXELS[1])
 
 

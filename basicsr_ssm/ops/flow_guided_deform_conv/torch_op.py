@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from basicsr_ssm.ops.triton_support import on_device_of
+from basicsr_ssm.ops.triton_support import multiprocessors, on_device_of
 
 _COLUMNS = 32  # of a tile
 _GROUPS = 4  # deformable groups of a block: one or two samples a thread, whose channels the registers hold
@@ -22,7 +22,7 @@ def forward(feature, raw, flow, weight, bias, max_residue):
     images, _, height, width = feature.shape
     sizes = _sizes(feature, raw, weight, 16 // feature.element_size())
     rows = 4
-    if -(-width // _COLUMNS) * -(-height // rows) * images < 4 * _multiprocessors(feature):
+    if -(-width // _COLUMNS) * -(-height // rows) * images < 4 * multiprocessors(feature.device):
         rows = 2
     across, tiles = _tiles(feature, rows)
     g = _groups(sizes)
@@ -117,10 +117,6 @@ def _planes(feature, v):
 def _taps(weight, feature):
     """(C', taps, m·C) in the dtype of the product."""
     return weight.flatten(2).mT.to(feature.dtype).contiguous()
-
-
-def _multiprocessors(v):
-    return torch.cuda.get_device_properties(v.device).multi_processor_count if v.is_cuda else 1
 
 
 def _scale(grad, weight, terms):
