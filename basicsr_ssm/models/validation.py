@@ -32,8 +32,10 @@ def validate(model, dataloader, current_iter: int | str, tb_logger, save_img: bo
     Runs ``model`` on every item of the data set (a whole clip, or, for sliding-window models, the neighbours of one
     frame), one at a time and shared among processes. Metrics are averaged over the frames of a clip, then over clips.
     They go to the log, to TensorBoard under metrics/<data set>/<metric>, to ``metrics.json`` beside the log
-    ({data set: {clip: {metric: mean}, 'mean': {metric: mean}}}) and, in training, to ``metrics_history.json``
+    ({data set: {clip: {metric: mean}, 'mean': {metric: mean}}}), to ``metrics_per_frame.json``
+    ({data set: {clip: {metric: values in the order of the frames}}}) and, in training, to ``metrics_history.json``
     ({data set: {iteration: {metric: mean}}}). Items without 'gt' are restored, and saved if asked, but not measured.
+    A test keeps the options that it ran with in ``options.json``; their paths are relative to 'working_directory'.
 
     Images go to visualization/<data set>/<clip>/<frame>_<suffix>.png: the suffix is the iteration in training, else
     ``val.suffix`` or the run's name.
@@ -67,6 +69,8 @@ def validate(model, dataloader, current_iter: int | str, tb_logger, save_img: bo
                 results.setdefault(item['folder'], {})[frame] = values
         del item, output
 
+    if rank == 0 and not model.opt['is_train']:
+        _keep_options(model.opt)
     if metrics:
         results = _gather(results)
         if rank == 0:
@@ -145,10 +149,11 @@ def _report(model, dataset: str, metrics: list[str], results: Results, current_i
     if not results:
         logger.info(f'Validation {dataset}: no ground truth, nothing measured')
         return
-    clips = {
-        clip: {metric: _mean(frames[frame][i] for frame in sorted(frames)) for i, metric in enumerate(metrics)}
+    by_frame = {
+        clip: {metric: [frames[frame][i] for frame in sorted(frames)] for i, metric in enumerate(metrics)}
         for clip, frames in sorted(results.items())
     }
+    clips = {clip: {metric: _mean(v) for metric, v in values.items()} for clip, values in by_frame.items()}
     mean = {metric: _mean(clip[metric] for clip in clips.values()) for metric in metrics}
 
     model._initialize_best_metric_results(dataset)
@@ -167,10 +172,18 @@ def _report(model, dataset: str, metrics: list[str], results: Results, current_i
     logger.info('\n'.join(lines) + '\n')
 
     folder = Path(model.opt['path']['log'])
+    _merge_json(folder / 'metrics_per_frame.json', dataset, by_frame)
     _merge_json(folder / 'metrics.json', dataset, {**clips, 'mean': mean})
     if model.opt['is_train']:
         path = folder / 'metrics_history.json'
         _merge_json(path, dataset, {**_read_json(path).get(dataset, {}), str(current_iter): mean})
+
+
+def _keep_options(opt: dict) -> None:
+    """What a report of the test needs to find its clips again, and to know what was measured."""
+    kept = {key: opt.get(key) for key in ('name', 'model_type', 'scale', 'network_g', 'datasets', 'path', 'val')}
+    kept = json.loads(json.dumps(kept, default=str))  # a data set from elsewhere may have options of any type
+    write_json(Path(opt['path']['log'], 'options.json'), {'working_directory': str(Path.cwd()), **kept})
 
 
 def fold_history_into_best(model, first_iter: int) -> None:

@@ -153,7 +153,9 @@ def test_test_clips_are_shared_out(pair, tmp_path):
     write_options(tmp_path, **options_of_test(pair))
     run_noting('test', tmp_path)
     one, two = (folder / 'results/tiny' for folder in (tmp_path, pair / 'tested'))
-    assert (two / 'metrics.json').read_text() == (one / 'metrics.json').read_text()
+    for name in ('metrics.json', 'metrics_per_frame.json'):
+        assert (two / name).read_text() == (one / name).read_text()
+    assert list(json.loads((two / 'metrics_per_frame.json').read_text())['five']) == ['a', 'b', 'c', 'd', 'e']
     images = sorted(path.relative_to(one) for path in one.rglob('*.png'))
     assert len(images) == 15 and images == sorted(path.relative_to(two) for path in two.rglob('*.png'))
     assert all((one / image).read_bytes() == (two / image).read_bytes() for image in images)

@@ -45,6 +45,25 @@ def test_saved_images_are_what_was_measured(run):
     assert json.loads((experiment / 'metrics.json').read_text())['any name']['b']['psnr'] == pytest.approx(psnr)
 
 
+def test_every_frame_is_kept_and_their_mean_is_the_clips(run):
+    experiment = run('x', **TWO_SETS)
+    metrics, by_frame = (json.loads((experiment / f).read_text()) for f in ('metrics.json', 'metrics_per_frame.json'))
+    assert {name: list(clips) for name, clips in by_frame.items()} == {'one': ['a', 'b'], 'two': ['b', 'c', 'd']}
+    for name, clips in by_frame.items():
+        for clip, values in clips.items():
+            assert len(set(values['psnr'])) == N_FRAMES
+            assert math.fsum(values['psnr']) / N_FRAMES == metrics[name][clip]['psnr']
+
+
+def test_a_test_keeps_its_options(run):
+    sets = {'test': {'name': 'set', 'type': 'TinyTestClips', 'folders': ['a']}}
+    results = run('x', '--force_yml', 'scale=2', command='test', **{'datasets': sets, 'train': None, 'val:suffix': 's'})
+    kept = json.loads((results / 'options.json').read_text())
+    assert kept['working_directory'] == str(results.parents[1]) and kept['scale'] == 2
+    assert kept['datasets']['test']['folders'] == ['a'] and kept['val']['suffix'] == 's'
+    assert kept['network_g'] == {'type': 'TinyNet'} and kept['val']['metrics']['psnr']['type'] == 'calculate_psnr'
+
+
 def test_without_ground_truth_only_images(run):
     sets = {'test': {'name': 'set', 'type': 'TinyTestClips', 'folders': ['a'], 'gt': False}}
     results = run('x', command='test', **{'datasets': sets, 'train': None, 'val:save_img': True, 'val:suffix': 'sr'})
@@ -125,6 +144,8 @@ def test_infinite_psnr_is_json(tmp_path):
     """Equal frames have an infinite PSNR; JSON has no infinity."""
     validation._merge_json(tmp_path / 'metrics.json', 'x', {'a': {'psnr': math.inf, 'ssim': 1.0}})
     assert json.loads((tmp_path / 'metrics.json').read_text()) == {'x': {'a': {'psnr': 'inf', 'ssim': 1.0}}}
+    validation._merge_json(tmp_path / 'metrics_per_frame.json', 'x', {'a': {'psnr': [30.5, math.inf]}})
+    assert json.loads((tmp_path / 'metrics_per_frame.json').read_text()) == {'x': {'a': {'psnr': [30.5, 'inf']}}}
 
 
 def test_metrics_inside_the_mask_of_the_test_set(tmp_path):
