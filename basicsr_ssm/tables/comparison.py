@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -13,31 +13,52 @@ from basicsr_ssm.clips.imresize import imresize_bicubic_up
 from basicsr_ssm.metrics import measure
 
 Table = dict[str, dict[str, float]]
+TableOfFrames = dict[str, dict[str, list[float]]]
 
 
 def bicubic_metrics(items: Iterable[dict], metrics: dict[str, dict], scale: int) -> Table:
     """Metrics of MATLAB's bicubic up-sampling of whole clips, as BasicSR's test measures them.
 
     Args:
-        items: of a test data set: 'folder', 'lq' (t, 3, h, w) and 'gt' (t, 3, s·h, s·w), RGB in [0, 1], and 'mask',
-            bool (s·h, s·w), where there is one.
-        metrics: an option file's `val.metrics`: {name: {'type': …, …}}.
-        scale: s.
+        items, metrics, scale: see `bicubic_per_frame`.
 
     Returns:
         {clip: {metric: mean over its frames}}; clips without ground truth are left out.
     """
-    table: Table = {}
+    clips = bicubic_per_frame(items, metrics, scale)
+    return {clip: {m: float(np.mean(frames)) for m, frames in values.items()} for clip, values in clips.items()}
+
+
+def bicubic_per_frame(items: Iterable[dict], metrics: dict[str, dict], scale: int) -> TableOfFrames:
+    """Metrics of every frame of clips that MATLAB's bicubic has up-sampled.
+
+    Args:
+        items: of a test data set: 'folder', 'lq' (t, 3, h, w) and 'gt' (t, 3, s·h, s·w), RGB in [0, 1], and 'mask',
+            bool (s·h, s·w), where there is one. Or, of a sliding-window set, the neighbours (t, 3, h, w) of one frame
+            and its 'gt' (3, s·h, s·w), in the order of the frames.
+        metrics: an option file's `val.metrics`: {name: {'type': …, …}}.
+        scale: s.
+
+    Returns:
+        {clip: {metric: values in the order of the frames}}; clips without ground truth are left out.
+    """
+    table: TableOfFrames = {}
     for item in items:
         if 'gt' not in item:
             continue
         clip, mask = item['folder'], None if item.get('mask') is None else item['mask'].numpy()
-        frames = []
-        for lq, gt in zip(item['lq'], item['gt'], strict=True):
+        values = table.setdefault(clip, {metric: [] for metric in metrics})
+        for lq, gt in frame_pairs(item):
             pair = upsampled(lq, scale), tensor2img([gt])
-            frames.append([measure(opt, *pair, clip, mask) for opt in metrics.values()])
-        table[clip] = dict(zip(metrics, np.mean(frames, axis=0).tolist(), strict=True))
+            for metric, opt in metrics.items():
+                values[metric].append(measure(opt, *pair, clip, mask))
     return table
+
+
+def frame_pairs(item: dict) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The frames of a test set's item, LQ (3, h, w) and GT (3, s·h, s·w): all of a clip, or the one of a window."""
+    lq, gt = item['lq'], item['gt']
+    return zip(lq, gt, strict=True) if gt.dim() == 4 else iter([(lq[len(lq) // 2], gt)])
 
 
 def upsampled(lq: torch.Tensor, scale: int) -> np.ndarray:
@@ -76,7 +97,7 @@ def side_by_side(images: dict[str, np.ndarray], side: int = 96, zoom: int = 4) -
     """
     *_, truth = images.values()
     side = min(side, *truth.shape[:2])
-    y, x = _most_detailed(truth, side)
+    y, x = most_detailed(truth, side, side)
     width = side * zoom
     columns = []
     for title, image in images.items():
@@ -92,11 +113,11 @@ def side_by_side(images: dict[str, np.ndarray], side: int = 96, zoom: int = 4) -
     return np.hstack(columns)
 
 
-def _most_detailed(image: np.ndarray, side: int) -> tuple[int, int]:
-    """Top left corner of the square with the strongest gradients."""
+def most_detailed(image: np.ndarray, height: int, width: int) -> tuple[int, int]:
+    """Top left corner, (y, x), of the rectangle with the strongest gradients in a uint8 BGR image (h, w, 3)."""
     gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32)
     strength = np.hypot(cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1))
-    total = cv2.boxFilter(strength, -1, (side, side), anchor=(0, 0), normalize=False)
-    inside = total[: image.shape[0] - side + 1, : image.shape[1] - side + 1]
+    total = cv2.boxFilter(strength, -1, (width, height), anchor=(0, 0), normalize=False)
+    inside = total[: image.shape[0] - height + 1, : image.shape[1] - width + 1]
     y, x = np.unravel_index(inside.argmax(), inside.shape)
     return int(y), int(x)

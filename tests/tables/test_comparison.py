@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from basicsr_ssm.tables.comparison import bicubic_metrics, markdown, side_by_side, upsampled
+from basicsr_ssm.tables.comparison import bicubic_metrics, bicubic_per_frame, markdown, side_by_side, upsampled
 
 
 def test_flat_clips_are_restored_exactly():
@@ -12,6 +12,16 @@ def test_flat_clips_are_restored_exactly():
 
 def test_clips_without_ground_truth_are_left_out():
     assert bicubic_metrics([{'folder': 'a', 'lq': torch.zeros(1, 3, 4, 4)}], {}, 4) == {}
+
+
+def test_windows_are_measured_as_whole_clips():
+    lq, gt = torch.rand(3, 3, 4, 5), torch.rand(3, 3, 16, 20)
+    metrics = {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}}
+    windows = [{'folder': 'a', 'lq': torch.stack([lq[i - 1], lq[i], lq[i - 2]]), 'gt': gt[i]} for i in range(3)]
+    by_frame = bicubic_per_frame([{'folder': 'a', 'lq': lq, 'gt': gt}], metrics, 4)
+    assert len(set(by_frame['a']['psnr'])) == 3 and by_frame == bicubic_per_frame(windows, metrics, 4)
+    mean = bicubic_metrics(windows, metrics, 4)
+    assert mean == {'a': {'psnr': float(np.mean(by_frame['a']['psnr']))}}
 
 
 def test_upsampled_is_bgr():
