@@ -40,6 +40,7 @@ def apply():
     resume_anywhere()
     load_resumably()
     raise_from_prefetcher()
+    record_losses()
     drop_untrue_warnings()
 
 
@@ -288,6 +289,16 @@ def raise_from_prefetcher():
             raise
 
     PrefetchGenerator.run, PrefetchGenerator.__next__ = run, next_or_raise
+
+
+def record_losses():
+    """Append what the loop logs to losses.jsonl, for the training curves.
+
+    BasicSR keeps losses as text, and in TensorBoard's binary files. May go when its ``MessageLogger`` writes numbers.
+    """
+    from basicsr_ssm.models.loss_record import RecordingLogger
+
+    sys.modules['basicsr.train'].MessageLogger = RecordingLogger
 
 
 def drop_untrue_warnings():

@@ -166,6 +166,8 @@ def test_one_process_writes(pair):
     assert len(list(experiment.glob('*.log'))) == 1
     log = next(experiment.glob('*.log')).read_text()
     assert log.count('iter:       4,') == log.count('Save the latest model') == 1
+    lines = (experiment / 'losses.jsonl').read_text().splitlines()
+    assert [json.loads(line)['iter'] for line in lines] == list(range(1, 11))
     assert not list(pair.rglob('.*.tmp')) and not list(pair.rglob('*_archived_*'))
     state = torch.load(experiment / 'training_states/9.state', weights_only=True)
     assert len(state['random_states']) == 2
