@@ -11,7 +11,7 @@ OPTIONS = Path(__file__).resolve().parent.parent / 'options'
 FILES = sorted(path.relative_to(OPTIONS) for path in OPTIONS.rglob('*.yml'))
 TRAIN = [path for path in FILES if path.parts[0] in ('train', 'ablation')]
 QUICKSTART = Path('MedVSR', 'medvsr_quickstart_x4.yml')
-PUBLISHED = [path for path in TRAIN if path.name.startswith('medvsr_') and path.name != QUICKSTART.name]
+PUBLISHED = [path for path in TRAIN if path.match('train/MedVSR/*') and path.name != QUICKSTART.name]
 
 
 def test_there_are_files_in_the_expected_folders():

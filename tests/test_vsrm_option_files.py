@@ -58,7 +58,7 @@ def head(path: Path) -> str:
 
 
 def test_every_row_has_a_file_and_every_file_a_row():
-    assert {path.stem for path in ABLATION.glob('*.yml')} == {'vsrm_base', *(f'vsrm_{name}' for name in ROWS)}
+    assert {path.stem for path in ABLATION.glob('vsrm_*.yml')} == {'vsrm_base', *(f'vsrm_{name}' for name in ROWS)}
     for table, own in (('3', 'Mamba (ours)'), ('4', 'DCA (ours)'), ('5', 'w/ T2SMB'), ('6', 'TGFN (ours)')):
         assert f'Tab. {table} "{own}"' in head(ABLATION / 'vsrm_base.yml')
     assert 'Tab. 7 "FCL, 0.02"' in head(ABLATION / 'vsrm_base.yml')
@@ -103,7 +103,7 @@ def test_n16_differs_from_n6_only_in_frames_and_iterations():
     }
 
 
-@pytest.mark.parametrize('path', [*TRAIN, *sorted(ABLATION.glob('*.yml'))], ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', [*TRAIN, *sorted(ABLATION.glob('vsrm_*.yml'))], ids=lambda path: path.stem)
 def test_settings_of_the_paper(path):
     opt = read_options(path)
     train, data = opt['train'], opt['datasets']['train']
