@@ -1,5 +1,9 @@
+"""Warping: the reference against sampling by hand and BasicSR; Triton's kernels in its interpreter, in a process of its
+own, and on a GPU."""
+
 import pytest
 import torch
+from triton_interpreter import interpreted, run_interpreted
 
 from basicsr_ssm.ops import flow_warp
 
@@ -70,3 +74,124 @@ def test_bad_arguments():
         flow_warp(x, flow, 'reflect')
     with pytest.raises(ValueError, match='flow'):
         flow_warp(x, flow.permute(0, 2, 3, 1))
+
+
+def test_layout():
+    """The result of a map whose channels lie together, a part of another map too, has them together."""
+    x, flow = inputs()
+    together = x.contiguous(memory_format=torch.channels_last)
+    assert flow_warp(together, flow).is_contiguous(memory_format=torch.channels_last)
+    assert flow_warp(together[..., :5], flow[..., :5]).is_contiguous(memory_format=torch.channels_last)
+    assert flow_warp(x, flow).is_contiguous()
+
+
+SHAPES = [(2, 3, 7, 9), (1, 1, 1, 1), (1, 2, 1, 5), (2, 64, 5, 40), (1, 70, 3, 300), (1, 4, 6, 1)]
+
+
+def kernels(x, flow, padding='zeros'):
+    from basicsr_ssm.ops.flow_warp.torch_op import flow_warp as operator
+
+    return operator(x, flow, padding == 'border')
+
+
+def tensors(shape, dtype=torch.float32, device='cpu', spread=4.0):
+    g = torch.Generator().manual_seed(0)
+    n, _, h, w = shape
+    x, flow = torch.randn(shape, generator=g), spread * torch.randn(n, 2, h, w, generator=g)
+    return x.to(device, dtype), flow.to(device)
+
+
+def assert_exact(x, flow, padding, tolerance=1e-5):
+    """Outputs and gradients are those of the reference in float64."""
+    results = []
+    for call, given in ((kernels, (x, flow)), (flow_warp, (x.double(), flow.double()))):
+        given = [v.detach().requires_grad_() for v in given]
+        y = call(*given, padding)
+        slope = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y)
+        results.append([y, *torch.autograd.grad(y, given, slope)])
+    for got, exact, like in zip(*results, (x, x, flow), strict=True):
+        assert got.dtype == like.dtype
+        assert (got.double() - exact).norm() <= tolerance * exact.norm() + 1e-6
+
+
+def test_in_the_interpreter():
+    run_interpreted(__file__)
+
+
+@interpreted
+@pytest.mark.parametrize('padding', ['zeros', 'border'])
+@pytest.mark.parametrize('shape', SHAPES, ids=str)
+def test_kernels(shape, padding):
+    assert_exact(*tensors(shape), padding)
+
+
+@interpreted
+@pytest.mark.parametrize('padding', ['zeros', 'border'])
+def test_kernels_without_motion_and_far_outside(padding):
+    x, flow = tensors((2, 3, 5, 8))
+    assert torch.equal(kernels(x, 0 * flow, padding), x)
+    assert_exact(x, 0 * flow, padding)
+    assert_exact(x, 1e9 * flow, padding)
+
+
+@interpreted
+@pytest.mark.parametrize(('dtype', 'tolerance'), [(torch.bfloat16, 8e-3), (torch.float16, 1e-3)], ids=str)
+def test_kernels_in_low_precision(dtype, tolerance):
+    assert_exact(*tensors((2, 5, 6, 20), dtype), 'zeros', tolerance)
+
+
+@interpreted
+def test_kernels_on_views():
+    x, flow = tensors((2, 6, 5, 8))
+    together = x.contiguous(memory_format=torch.channels_last)
+    for view in (
+        together,
+        together[:, 1:4],
+        together[..., ::2].repeat_interleave(2, -1),
+        x[:, ::2],
+        x.mT.contiguous().mT,
+    ):
+        assert_exact(view, flow.contiguous(memory_format=torch.channels_last), 'zeros')
+    assert kernels(together, flow).is_contiguous(memory_format=torch.channels_last)
+
+
+@interpreted
+@pytest.mark.parametrize('wanted', [0, 1])
+def test_kernels_give_one_gradient_alone(wanted):
+    given = tensors((1, 3, 4, 6))
+    given[wanted].requires_grad_()
+    got, expected = (
+        torch.autograd.grad(call(*given).square().sum(), given[wanted])[0] for call in (kernels, flow_warp)
+    )
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@interpreted
+def test_kernels_show_what_is_not_a_number():
+    x, flow = tensors((1, 2, 4, 6), spread=0.5)
+    flow[0, 1, 2, 3] = torch.nan
+    for padding in ('zeros', 'border'):
+        bad = kernels(x, flow, padding).isnan()
+        assert bad[0, :, 2, 3].all() and bad.sum() == 2
+
+
+@interpreted
+@pytest.mark.parametrize('border', [False, True])
+def test_as_an_operator_of_pytorch(border):
+    from basicsr_ssm.ops.flow_warp.torch_op import flow_warp as operator
+
+    torch.library.opcheck(operator, (*(v.requires_grad_() for v in tensors((2, 3, 4, 6))), border))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('padding', ['zeros', 'border'])
+@pytest.mark.parametrize('shape', [*SHAPES, (1, 64, 144, 180), (5, 3, 180, 320)], ids=str)
+@pytest.mark.parametrize(
+    ('dtype', 'tolerance'), [(torch.float32, 1e-5), (torch.bfloat16, 8e-3), (torch.float16, 1e-3)], ids=str
+)
+def test_on_a_gpu(shape, padding, dtype, tolerance):
+    if not torch.cuda.is_available():
+        pytest.skip('no CUDA device')
+    x, flow = tensors(shape, dtype, 'cuda')
+    assert_exact(x, flow, padding, tolerance)
+    assert_exact(x.contiguous(memory_format=torch.channels_last), flow, padding, tolerance)

@@ -83,9 +83,18 @@ def layer_norm(dtype):
     call(*tensors(dtype, (2, 500, 120), (120,), (120,)), 1e-5).sum().backward()
 
 
+def flow_warp(dtype):
+    from basicsr_ssm.ops.flow_warp.torch_op import flow_warp as call
+
+    flow = torch.zeros(1, 2, 36, 45, requires_grad=True)
+    for channels in (2, 64):
+        (x,) = tensors(dtype, (1, channels, 36, 45))
+        call(x.contiguous(memory_format=torch.channels_last), flow, channels == 2).sum().backward()
+
+
 CALLS = (
     selective_scan, window_cross_scan, cross_window_ssd, inner_window_ssd, causal_conv1d, depthwise_conv,
-    flow_guided_deform_conv, layer_norm,
+    flow_guided_deform_conv, flow_warp, layer_norm,
 )  # fmt: skip
 
 
@@ -95,7 +104,9 @@ def test_compiles(call, compiled):
     assert len(compiled) >= 2 and all(code for _, code in compiled)
 
 
-@pytest.mark.parametrize('call', [causal_conv1d, flow_guided_deform_conv, layer_norm], ids=lambda v: v.__name__)
+@pytest.mark.parametrize(
+    'call', [causal_conv1d, flow_guided_deform_conv, flow_warp, layer_norm], ids=lambda v: v.__name__
+)
 def test_compiles_for_bfloat16(call, compiled):
     """Of those that do something else then, or compile in no time."""
     call(torch.bfloat16)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from basicsr_ssm.ops.dispatch import Backend, Operator
+from basicsr_ssm.ops.flow_warp import triton
 
 
 def flow_warp(x: torch.Tensor, flow: torch.Tensor, padding: str = 'zeros', backend: str | None = None) -> torch.Tensor:
@@ -19,7 +20,8 @@ def flow_warp(x: torch.Tensor, flow: torch.Tensor, padding: str = 'zeros', backe
 
     Returns:
         (n, c, h, w) in the dtype of x, and laid out in memory as x if its channels lie together. Positions and weights
-        are float32 or better, whatever the dtype of x.
+        are float32 or better, whatever the dtype of x; along a side of one pixel nothing moves. Triton adds the
+        gradients of x up in no fixed order, as PyTorch's grid_sample does.
 
     Raises:
         ValueError: sizes differ or the padding is unknown.
@@ -29,6 +31,12 @@ def flow_warp(x: torch.Tensor, flow: torch.Tensor, padding: str = 'zeros', backe
     if flow.shape != (x.shape[0], 2, *x.shape[2:]):
         raise ValueError(f'flow_warp: x {(*x.shape,)} wants a flow (n, 2, h, w), got {(*flow.shape,)}')
     return _OPERATOR(backend, x, flow, padding)
+
+
+def _triton(x, flow, padding):
+    from basicsr_ssm.ops.flow_warp.torch_op import flow_warp
+
+    return flow_warp(x, flow, padding == 'border')
 
 
 def _reference(x, flow, padding):
@@ -42,8 +50,7 @@ def _reference(x, flow, padding):
     warped = F.grid_sample(
         x.to(dtype), torch.stack((u, v), dim=3), mode='bilinear', padding_mode=padding, align_corners=True
     )
-    layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-    return warped.to(x.dtype).contiguous(memory_format=layout)
+    return warped.to(x.dtype).contiguous(memory_format=triton.layout_of(x))
 
 
-_OPERATOR = Operator('flow_warp', Backend('reference', _reference))
+_OPERATOR = Operator('flow_warp', Backend('triton', _triton, triton.why_not), Backend('reference', _reference))
