@@ -6,6 +6,7 @@ import argparse
 import errno
 import importlib
 import os
+import time
 
 from torch import distributed
 
@@ -16,6 +17,8 @@ from basicsr_ssm.options import parse_options
 _ANOTHER_ENDED = ('closed by peer', 'reset by peer', 'Broken pipe', 'remote process exited')
 # a disk that is full, a folder that may not be written
 _ENVIRONMENT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+
+_GLOO_SETTLES = 0.2  # seconds
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,8 +59,17 @@ def run_pipeline(kind: str, args: argparse.Namespace) -> int:
     finally:
         module.parse_options = theirs
         if distributed.is_available() and distributed.is_initialized():
-            distributed.destroy_process_group()
+            _leave_group()
     return 0
+
+
+def _leave_group() -> None:
+    """Ends what the processes have in common."""
+    if distributed.get_backend() == 'gloo':
+        # Its threads need the interpreter for a moment after a collective has ended, or failed. What frees the group
+        # holds the interpreter and waits for the threads, for ever if that moment is not over (PyTorch issue 56297).
+        time.sleep(_GLOO_SETTLES)
+    distributed.destroy_process_group()
 
 
 def _in_one_process(error: UserError) -> str:

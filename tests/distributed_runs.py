@@ -6,11 +6,13 @@ training leaves in FOLDER/rankN.pt, for every iteration, what this process logge
 
 import tiny_training  # isort: skip  (before BasicSR, which needs the repairs that come with it)
 
+import faulthandler
 import logging
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -42,17 +44,20 @@ def run_pair(commands):
     runs = [f'{free_port()}:{command}:{folder}' for folder, command in commands.items()]
     environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
     environment['PYTHONPATH'] = str(Path(basicsr_ssm.__file__).parents[1])
-    processes = []
-    for rank in '01':
-        command = [sys.executable, __file__, rank, *runs]
-        processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-    try:
-        for process in processes:
-            _, errors = process.communicate(timeout=150)
-            assert process.returncode == 0, errors
-    finally:
-        for process in processes:  # one that still waits for the other
-            process.kill()
+    with tempfile.TemporaryFile('w+') as errors:  # not a pipe, which a process fills up while the other's is read
+        processes = [
+            subprocess.Popen([sys.executable, __file__, rank, *runs], env=environment, stderr=errors) for rank in '01'
+        ]
+        try:
+            statuses = [process.wait(timeout=150) for process in processes]
+        except subprocess.TimeoutExpired:
+            statuses = 'no end'
+        finally:
+            for process in processes:  # one that still waits for the other
+                process.kill()
+                process.wait()
+        errors.seek(0)
+        assert statuses == [0, 0], f'{statuses}: {errors.read()}'
 
 
 def notes_of(folder):
@@ -101,6 +106,7 @@ def environment_of(launcher, rank):
 
 
 if __name__ == '__main__':
+    faulthandler.dump_traceback_later(140)  # where it hangs, if it does
     torch.set_num_threads(1)
     rank, *runs = sys.argv[1:]
     inherited = dict(os.environ)
