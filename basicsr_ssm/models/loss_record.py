@@ -18,9 +18,9 @@ class RecordingLogger(MessageLogger):
     """Drop-in for BasicSR's MessageLogger that also appends each entry to losses.jsonl beside the log.
 
     One line of JSON per logged iteration (``logger.print_freq``), as it goes to the log and to TensorBoard:
-    {'iter': …, 'epoch': …, 'lr': [of each parameter group], name: value of each loss and gradient norm}. A run that goes
-    on from iteration k drops the lines after k, which it is about to write again. Process 0 writes. A disk that does
-    not take a line is a warning: no training ends for it.
+    {'iter': …, 'epoch': …, 'lr': [of each parameter group], name: value of each loss and gradient norm}. A run that
+    goes on from iteration k drops the lines after k, which it is about to write again. Process 0 writes. A disk that
+    does not take a line is a warning: no training ends for it.
     """
 
     def __init__(self, opt: dict, start_iter: int = 1, tb_logger=None):
