@@ -7,6 +7,7 @@ import errno
 import importlib
 import os
 import time
+from collections.abc import Callable
 
 from torch import distributed
 
@@ -34,14 +35,15 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run_pipeline(kind: str, args: argparse.Namespace) -> int:
+def run_pipeline(kind: str, args: argparse.Namespace, at_end: Callable[[dict], None] | None = None) -> int:
     """Run ``basicsr.train.train_pipeline`` or ``basicsr.test.test_pipeline``, outputs under the current directory.
 
-    BasicSR's only change is that its ``parse_options`` gives what ours has read.
+    BasicSR's only change is that its ``parse_options`` gives what ours has read. ``at_end`` is called with the options,
+    however the pipeline ends.
     """
     module = importlib.import_module(f'basicsr.{kind}')
     root_path = os.getcwd()
-    theirs = module.parse_options
+    theirs, opt = module.parse_options, None
     try:
         opt = parse_options(args, root_path, is_train=kind == 'train')
         module.parse_options = lambda root_path, is_train: (opt, args)
@@ -58,6 +60,8 @@ def run_pipeline(kind: str, args: argparse.Namespace) -> int:
         raise
     finally:
         module.parse_options = theirs
+        if at_end is not None and opt is not None:
+            at_end(opt)
         if distributed.is_available() and distributed.is_initialized():
             _leave_group()
     return 0

@@ -20,7 +20,9 @@ def add_arguments(parser):
 
 
 def run(args):
-    status = run_pipeline('train', args)
+    from basicsr_ssm.tables.training_curves import draw_at_end
+
+    status = run_pipeline('train', args, at_end=draw_at_end)
     _log_peak_memory()
     return status
 
