@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import random
 import warnings
 from pathlib import Path
@@ -33,6 +34,7 @@ def parse_options(args: argparse.Namespace, root_path: str, is_train: bool) -> d
     apply_overrides(opt, args.force_yml, known_keys)
     _fill_defaults(opt)
     check_options(opt, is_train, args.opt)
+    _check_tensorboard(opt)
     opt['is_train'] = is_train
     opt['auto_resume'] = args.auto_resume
     if args.debug and not opt['name'].startswith('debug'):
@@ -67,6 +69,11 @@ def _fill_defaults(opt: dict) -> None:
     if isinstance(opt.get('val'), dict):
         for key, value in (('save_img', False), ('suffix', None), ('metrics', None)):
             opt['val'].setdefault(key, value)
+
+
+def _check_tensorboard(opt: dict) -> None:
+    if opt['logger']['use_tb_logger'] and importlib.util.find_spec('tensorboard') is None:
+        raise OptionError('logger.use_tb_logger: true needs TensorBoard (pip install tensorboard); or set it to false')
 
 
 def _num_gpu(wanted: object, launcher: str) -> int:

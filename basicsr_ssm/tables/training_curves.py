@@ -101,6 +101,7 @@ def _draw_learning_rates(panel, entries: list[dict]) -> None:
     for colour, (course, groups) in _coloured(rates):
         panel.plot(*zip(*course, strict=True), color=colour, linewidth=1.5, label=f'group {", ".join(groups)}')
     panel.set_ylabel('learning rate')
+    panel.set_ylim(bottom=0)
     panel.ticklabel_format(axis='y', style='sci', scilimits=(0, 0))
     if len(rates) > 1:
         panel.legend(loc='upper right', frameon=False)
