@@ -25,7 +25,7 @@ def parameter_table(multiply_adds: bool = True) -> str:
     """Markdown: ours beside the paper's.
 
     Args:
-        multiply_adds: with those of a recurrent step on 64×64 frames, computed on the CPU: minutes.
+        multiply_adds: with those of a recurrent step on 64×64 frames, counted without computing them: half a minute.
     """
     lines = [HEAD if multiply_adds else HEAD[:5]]
     for row in rows():
