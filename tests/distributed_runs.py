@@ -49,7 +49,7 @@ def run_pair(commands):
             subprocess.Popen([sys.executable, __file__, rank, *runs], env=environment, stderr=errors) for rank in '01'
         ]
         try:
-            statuses = [process.wait(timeout=150) for process in processes]
+            statuses = [process.wait(timeout=400) for process in processes]
         except subprocess.TimeoutExpired:
             statuses = 'no end'
         finally:
@@ -106,7 +106,7 @@ def environment_of(launcher, rank):
 
 
 if __name__ == '__main__':
-    faulthandler.dump_traceback_later(140)  # where it hangs, if it does
+    faulthandler.dump_traceback_later(390)  # where it hangs, if it does
     torch.set_num_threads(1)
     rank, *runs = sys.argv[1:]
     inherited = dict(os.environ)
