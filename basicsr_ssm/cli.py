@@ -16,6 +16,7 @@ COMMANDS = {
     'prepare': 'basicsr_ssm.clips.prepare_command',
     'verify': 'basicsr_ssm.clips.verify.verify_command',
     'compare': 'basicsr_ssm.tables.compare_command',
+    'report': 'basicsr_ssm.tables.report.report_command',
     'curves': 'basicsr_ssm.tables.curves_command',
     'tables': 'basicsr_ssm.tables.tables_command',
     'doctor': 'basicsr_ssm.doctor',

@@ -1,0 +1,1 @@
+"""One page of HTML about tests of several models on the same clips."""

@@ -1,0 +1,66 @@
+"""The clips of a test: bicubic up-sampling and ground truth of its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from basicsr_ssm.errors import UserError
+from basicsr_ssm.tables.comparison import TableOfFrames, bicubic_per_frame, frame_pairs, upsampled
+
+_PATHS = ('dataroot_gt', 'dataroot_lq', 'dataroot_flow', 'meta_info_file', 'mask')
+
+
+class ClipsOfTest:
+    """One data set of a test, built anew from its options.
+
+    Args:
+        options: of the test, as options.json keeps them or an option file gives them.
+        name: of the data set.
+
+    Raises:
+        UserError: the options have no such data set, or it cannot be opened.
+    """
+
+    def __init__(self, options: dict, name: str):
+        from basicsr.data import build_dataset
+
+        described = [opt for opt in (options.get('datasets') or {}).values() if opt.get('name') == name]
+        if not described:
+            raise UserError(f'the options of the test do not describe {name!r}')
+        self._scale = options['scale']
+        self._metrics = options['val'].get('metrics') or {}
+        try:
+            self._dataset = build_dataset(_anchored(described[0], options.get('working_directory', '.')))
+        except (OSError, KeyError, AssertionError) as error:  # BasicSR's own data sets have no words for it
+            raise UserError(f'{type(error).__name__}: {error}') from error
+        self._places: dict[str, list[tuple[int, int]]] = {}
+
+    def bicubic(self, clips: Collection[str]) -> TableOfFrames:
+        """Metrics of each frame of these clips, up-sampled by MATLAB's bicubic."""
+        return bicubic_per_frame(self._items(clips), self._metrics, self._scale)
+
+    def _items(self, clips: Collection[str]) -> Iterator[dict]:
+        self._places = {}
+        for index in tqdm(range(len(self._dataset)), desc='Bicubic', unit='clip', disable=None):
+            item = self._dataset[index]
+            if item['folder'] in clips and 'gt' in item:
+                frames = len(item['gt']) if item['gt'].dim() == 4 else 1
+                self._places.setdefault(item['folder'], []).extend((index, i) for i in range(frames))
+                yield item
+
+    def frame(self, clip: str, frame: int) -> tuple[np.ndarray, np.ndarray]:
+        """Bicubic and ground truth of a frame of the clips that `bicubic` has gone through; uint8 BGR (h, w, 3)."""
+        from basicsr.utils import tensor2img
+
+        index, place = self._places[clip][frame]
+        lq, gt = list(frame_pairs(self._dataset[index]))[place]
+        return upsampled(lq, self._scale), tensor2img([gt])
+
+
+def _anchored(opt: dict, directory: str) -> dict:
+    """Options of a data set with their paths as they were where the test ran."""
+    return {k: str(Path(directory, v)) if k in _PATHS and isinstance(v, str) else v for k, v in opt.items()}

@@ -1,0 +1,139 @@
+"""What ``basicsr-ssm test`` leaves in a results folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from basicsr_ssm.data.frame_store import FolderFrames
+from basicsr_ssm.errors import UserError
+from basicsr_ssm.tables.comparison import Table, TableOfFrames
+
+BICUBIC, GROUND_TRUTH = 'bicubic', 'ground truth'
+
+
+@dataclass(frozen=True)
+class Results:
+    """One model's results.
+
+    Attributes:
+        name: as the page calls the model.
+        folder: holds the files below.
+        means: metrics.json: {data set: {clip: {metric: value}}}, without the mean over clips.
+        by_frame: metrics_per_frame.json: {data set: {clip: {metric: values}}}; {} where the test wrote none.
+        options: options.json; {} where the test wrote none.
+    """
+
+    name: str
+    folder: Path
+    means: dict[str, Table]
+    by_frame: dict[str, TableOfFrames]
+    options: dict
+
+    @property
+    def metrics(self) -> dict[str, dict]:
+        """{metric: its options}, where they are known."""
+        return (self.options.get('val') or {}).get('metrics') or {}
+
+    def pictures(self, dataset: str, clip: str) -> list[str]:
+        """Names of the saved frames of a clip, below visualization/<dataset>/<clip>, in the order of the frames."""
+        val = self.options.get('val') or {}
+        end = f'_{val.get("suffix") or self.options["name"]}.png' if self.options else '.png'
+        folder = self.folder / 'visualization' / dataset / clip
+        return sorted(file.name for file in folder.glob('*.png') if file.name.endswith(end))
+
+    def picture(self, dataset: str, clip: str, frame: int) -> np.ndarray:
+        """A saved frame, uint8 BGR (h, w, 3).
+
+        Raises:
+            DatasetError: it is truncated or cannot be read; the message names the file.
+        """
+        folder = self.folder / 'visualization' / dataset / clip
+        return FolderFrames(folder).read(self.pictures(dataset, clip)[frame])
+
+
+def read_all(arguments: list[str]) -> list[Results]:
+    """The results of each FOLDER or NAME=FOLDER.
+
+    Raises:
+        UserError: see `_read`; two of the same name; metrics that were not measured alike.
+    """
+    results = [_read(argument) for argument in arguments]
+    for i, one in enumerate(results):
+        if one.name in (BICUBIC, GROUND_TRUTH):
+            raise UserError(f'{one.folder}: {one.name} has its own place in the table; give it a name: NAME=FOLDER')
+        for other in results[:i]:
+            if other.name == one.name:
+                raise UserError(
+                    f'{other.folder} and {one.folder} are both called {one.name}; give them names: NAME=FOLDER'
+                )
+            _check_comparable(other, one)
+    return results
+
+
+def _check_comparable(one: Results, other: Results) -> None:
+    for metric in one.metrics.keys() & other.metrics.keys():
+        if one.metrics[metric] != other.metrics[metric]:
+            raise UserError(
+                f'{metric} of {one.name} and of {other.name} cannot be compared: measured with {one.metrics[metric]} '
+                f'and with {other.metrics[metric]}; test both with the same val.metrics'
+            )
+    scales = [results.options.get('scale') for results in (one, other)]
+    if None not in scales and scales[0] != scales[1]:
+        raise UserError(f'{one.name} is for scale {scales[0]}, {other.name} for scale {scales[1]}: not one table')
+
+
+def _read(argument: str) -> Results:
+    """The results of one FOLDER or NAME=FOLDER; the name of a folder is its last part.
+
+    Raises:
+        UserError: no such folder, no metrics.json in it, or files that are not what a test writes.
+    """
+    name, equals, path = argument.partition('=')
+    if Path(argument).is_dir() or not equals:
+        name, path = Path(argument).resolve().name, argument
+    folder = Path(path)
+    if not folder.is_dir():
+        raise UserError(f'no results folder {folder}')
+    if not name:
+        raise UserError(f'{argument}: the name before = is missing')
+    means = _read_metrics(folder / 'metrics.json', float)
+    if means is None:
+        raise UserError(
+            f'no {folder}/metrics.json: not a results folder of `basicsr-ssm test`, or nothing was measured in it '
+            f'(no val.metrics, or no ground truth)'
+        )
+    means = {dataset: {c: v for c, v in clips.items() if c != 'mean'} for dataset, clips in means.items()}
+    by_frame = _read_metrics(folder / 'metrics_per_frame.json', lambda values: [float(v) for v in values]) or {}
+    return Results(name, folder, means, by_frame, _read_json(folder / 'options.json') or {})
+
+
+def _read_metrics(path: Path, convert: Callable) -> dict[str, dict[str, dict]] | None:
+    """{data set: {clip: {metric: convert(value)}}}; float() reads the strings that stand for infinity and NaN."""
+    content = _read_json(path)
+    if content is None:
+        return None
+    try:
+        return {
+            dataset: {clip: {m: convert(v) for m, v in metrics.items()} for clip, metrics in clips.items()}
+            for dataset, clips in content.items()
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(f'{path} is not what `basicsr-ssm test` writes: {error}') from error
+
+
+def _read_json(path: Path) -> dict | None:
+    """What is in a file; None without the file."""
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise UserError(f'{path} is no JSON: {error}') from error
+    if not isinstance(content, dict):
+        raise UserError(f'{path} is not what `basicsr-ssm test` writes')
+    return content
