@@ -1,28 +1,37 @@
-"""`basicsr-ssm tables`: what the papers' tables say, beside what this package has."""
+"""`basicsr-ssm tables`: the papers' tables and figures, ours beside theirs."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 from pathlib import Path
 
-from basicsr_ssm.tables import flow_error_command
-
 HELP = "the papers' tables, ours beside theirs"
+COMMANDS = {
+    'list': 'list_command',
+    'run': 'run_command',
+    'render': 'render_command',
+    'measure': 'measure_command',
+    'flow-error': 'flow_error_command',
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    tables = parser.add_subparsers(metavar='TABLE', required=True, dest='table')
+    tables = parser.add_subparsers(metavar='COMMAND', required=True, dest='table')
+    for name, module in COMMANDS.items():
+        command = importlib.import_module(f'basicsr_ssm.tables.{module}')
+        command.add_arguments(tables.add_parser(name, help=command.HELP, description=command.HELP))
     help = 'parameters and multiply-adds of VSRM and its ablations (Tab. 3 to 6 and 8); no GPU needed'
     parameters = tables.add_parser('parameters', help=help, description=help)
     parameters.add_argument('--no-multiply-adds', action='store_true', help='parameters alone: seconds, not minutes')
     parameters.add_argument('--output', type=Path, metavar='FILE.md', help='write the table there, too')
-    help = flow_error_command.HELP
-    flow_error_command.add_arguments(tables.add_parser('flow-error', help=help, description=help))
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the table."""
-    return flow_error_command.run(args) if args.table == 'flow-error' else _parameters(args)
+    """Runs the command."""
+    if args.table == 'parameters':
+        return _parameters(args)
+    return importlib.import_module(f'basicsr_ssm.tables.{COMMANDS[args.table]}').run(args)
 
 
 def _parameters(args: argparse.Namespace) -> int:

@@ -1,0 +1,1 @@
+"""Results of the papers' tables as Markdown, CSV, LaTeX and pictures."""

@@ -1,0 +1,141 @@
+"""The paper's figures and ours, side by side."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from basicsr_ssm.tables.entries.entry import Entry, Metric, Row
+from basicsr_ssm.tables.published_figures import published
+from basicsr_ssm.tables.running.results import read_result
+
+_LOCAL = re.compile(r'\.(dataroot_\w+|num_worker_per_gpu|pin_memory|persistent_workers): ')
+NOT_RUN, NOTHING, OUT_OF_MEMORY = 'not run', '–', 'out of memory'
+
+
+@dataclass
+class Line:
+    """A row as it is shown.
+
+    Attributes:
+        title: its name.
+        row: ours; None for a method that the paper alone has.
+        paper, ours: column → figure.
+        notes: numbers of the notes on what is not as in the paper.
+        parts: of the stored result.
+    """
+
+    title: str
+    row: Row | None
+    paper: dict[str, float] = field(default_factory=dict)
+    ours: dict[str, float] = field(default_factory=dict)
+    notes: list[int] = field(default_factory=list)
+    parts: dict[str, dict] = field(default_factory=dict)
+
+    def difference(self, metric: Metric) -> float | None:
+        if metric.key in self.paper and metric.key in self.ours:
+            return self.ours[metric.key] - self.paper[metric.key]
+        return None
+
+    def our_cell(self, metric: Metric) -> str:
+        """Our figure; 'not run' where there could be one, a dash where there is none to be had."""
+        if metric.key in self.ours:
+            return f'{self.ours[metric.key]:.{metric.digits}f}'
+        if self.parts.get(metric.part, {}).get('figures', {}).get('out_of_memory'):
+            return OUT_OF_MEMORY
+        return NOT_RUN if self.row is not None and metric.part in self.row.parts() else NOTHING
+
+
+@dataclass
+class Beside:
+    """A table or figure with all that is shown of it."""
+
+    entry: Entry
+    heading: str
+    source: str
+    lines: list[Line]
+    notes: list[str]
+    remarks: list[str]
+
+    def compared(self, metric: Metric) -> bool:
+        """Whether the paper has this column."""
+        return any(metric.key in line.paper for line in self.lines)
+
+
+def beside(entry: Entry, output: Path) -> Beside:
+    """The paper's rows in their order, each with ours; then rows that the paper does not have.
+
+    Raises:
+        UserError: a damaged result.
+    """
+    paper = published(entry.name)
+    ours = {row.id: read_result(output, entry, row)['parts'] for row in entry.rows}
+    lines, placed = [], set()
+    for title, figures in paper.rows.items():
+        rows = [row for row in entry.rows if (row.published or row.title) == title]
+        placed.update(row.id for row in rows)
+        lines += [Line(row.title, row, figures, parts=ours[row.id]) for row in rows] or [Line(title, None, figures)]
+    lines += [Line(row.title, row, parts=ours[row.id]) for row in entry.rows if row.id not in placed]
+    if entry.plot == 'lines':  # points of one series stay together
+        lines.sort(key=lambda line: [row.id for row in entry.rows].index(line.row.id))
+    notes: list[str] = []
+    for line in lines:
+        line.ours = _figures(entry, line.parts)
+        for note in _notes(line):
+            if note not in notes:
+                notes.append(note)
+            line.notes.append(notes.index(note) + 1)
+    remarks = [text for text in (paper.note, entry.note, *_machines(lines)) if text]
+    return Beside(entry, f'{paper.paper}, {paper.where}: {entry.title}', paper.source, lines, notes, remarks)
+
+
+def _figures(entry: Entry, parts: dict[str, dict]) -> dict[str, float]:
+    figures = {}
+    for metric in entry.metrics:
+        value = parts.get(metric.part, {}).get('figures', {})
+        for name in metric.figure.split('/'):
+            value = value.get(name) if isinstance(value, dict) else None
+        if value is not None:
+            figures[metric.key] = float(value) / metric.unit
+    return figures
+
+
+def _notes(line: Line) -> list[str]:
+    """What was not as the row has it: schedule, weights, options, data."""
+    notes, options, data = [], {}, {}
+    for name, part in line.parts.items():
+        for schedule in [*part.get('before', []), part.get('schedule')]:
+            if schedule and schedule['iterations'] != schedule['published_iterations']:
+                done, of = schedule['iterations'], schedule['published_iterations']
+                notes.append(f'NOT THE SCHEDULE OF THE PAPER: {done} of {of} iterations')
+        weights = part.get('weights')
+        if weights and 'option_files' in part:
+            notes.append(f'not trained here: weights {Path(weights["file"]).name}, SHA-256 {weights["sha256"][:8]}…')
+        elif name in line.row.measured and line.row.measured[name].weights:
+            notes.append(f'weights {Path(weights["file"]).name}' if weights else 'weights as initialised, not trained')
+        changes = [change for changes in part.get('changes', {}).values() for change in changes]
+        roots = [change.partition(': ')[2].partition(' (')[0] for change in changes if '.dataroot_' in change]
+        if roots:
+            data[os.path.commonpath(roots) or roots[0]] = None
+        # how often a training says something is no matter of its result; its length has been noted
+        quiet = ('logger.', 'val.val_freq', 'train.total_iter', 'train.scheduler.periods', 'train.fix_flow')
+        options |= dict.fromkeys(c for c in changes if not c.startswith(quiet) and not _LOCAL.search(c))
+    if options:
+        notes.append(f'with {"; ".join(options)}')
+    if data:
+        notes.append(f'data: {", ".join(data)}')
+    return list(dict.fromkeys(notes))
+
+
+def _machines(lines: list[Line]) -> list[str]:
+    """On what ours was measured or tested."""
+    seen: dict[str, None] = {}
+    for line in lines:
+        for part in line.parts.values():
+            for step in part.get('steps', []):
+                machine = step.get('machine', {})
+                card = machine.get('card') or 'CPU'
+                seen[f'{card}, torch {machine.get("torch")}'] = None
+    return [f'Ours on: {"; ".join(seen)}.'] if seen else []

@@ -1,0 +1,147 @@
+"""`basicsr-ssm tables run`: rows of the papers' tables, trained, tested and measured."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from basicsr_ssm.errors import UserError
+from basicsr_ssm.tables.list_command import OUTPUT
+
+if TYPE_CHECKING:
+    from basicsr_ssm.tables.running.plan import Job
+    from basicsr_ssm.tables.running.request import Request
+
+HELP = "run rows of the papers' tables: train, test, measure; what is finished is kept, what was interrupted goes on"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add('names', nargs='+', metavar='NAME', help='tables or figures of `tables list`, or all')
+    add('--row', nargs='+', default=[], metavar='ROW', help='only these rows')
+    add('--only', choices=['trained', 'measured'], help='only what is trained and tested, or only measurements')
+    add('--output', type=Path, default=OUTPUT, metavar='DIR', help=f'results and runs (default: {OUTPUT})')
+    add('--options', type=Path, metavar='DIR', help="folder of option files (default: the checkout's, or ./options)")
+    add('--data', nargs='+', default=[], metavar='NAME=DIR', help='hyperkvasir=DIR stands for datasets/hyperkvasir')
+    weights = 'test a checkpoint in place of a training; SpyNet=FILE is the flow network of the flow error'
+    add('--weights', nargs='+', default=[], metavar='ROW[/TEST]=FILE', help=weights)
+    iterations = 'shorten all trainings to this length; such results are marked'
+    add('--iterations', type=_positive, metavar='N', help=iterations)
+    settings = 'change options, as --force_yml does, or settings of a measurement: latency:frames=6; such are marked'
+    add('--set', nargs='+', default=[], metavar='KEY:KEY=VALUE', dest='settings', help=settings)
+    add('--gpus', type=_gpus, metavar='0,1', help='run rows side by side, one on each of these GPUs')
+    add('--slurm', action='store_true', help='hand each row to sbatch')
+    add('--dry-run', action='store_true', help='say what would be done, and write nothing')
+    add('--replace', action='store_true', help='test and measure again what has results')
+
+
+def run(args: argparse.Namespace) -> int:
+    """0, or 1 where a row failed; the others are run all the same."""
+    from basicsr_ssm.tables.entries import find_entries, find_rows
+    from basicsr_ssm.tables.running.jobs import plan_jobs
+    from basicsr_ssm.tables.running.lanes import run_jobs
+    from basicsr_ssm.tables.running.slurm import submit
+
+    entries = find_entries(args.names)
+    if args.row and len(entries) > 1:
+        raise UserError('--row: give one table alone with it')
+    request = _request(args)
+    jobs = plan_jobs([(entry, row) for entry in entries for row in find_rows(entry, args.row)], request)
+    if args.dry_run:
+        _show(jobs, request, args)
+        return 0
+    for job in jobs:
+        for part, reason in job.lacking.items():
+            _say(f'{job.name}: {part} not run: {reason}')
+        if job.kept and not job.parts:
+            _say(f'{job.name}: finished before')
+    left = [job for job in jobs if job.parts]
+    failed = submit(left, request, _again(args), _say) if args.slurm else run_jobs(left, request, args.gpus, _say)
+    return _summary(jobs, len(left), failed, args.slurm)
+
+
+def _request(args: argparse.Namespace) -> Request:
+    from basicsr_ssm.tables.running.request import Request, find_options
+
+    return Request(
+        output=args.output.resolve(),
+        options=args.options or find_options(),
+        iterations=args.iterations,
+        settings=tuple(args.settings),
+        data=_named('--data', args.data),
+        weights={name: Path(file) for name, file in _named('--weights', args.weights).items()},
+        only=args.only,
+        replace=args.replace,
+    )
+
+
+def _named(option: str, words: list[str]) -> dict[str, str]:
+    result: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition('=')
+        if not (name and equals and value) or name in result:
+            raise UserError(f'{option} {word}: expected NAME={"DIR" if option == "--data" else "FILE"}, each name once')
+        result[name] = value.rstrip('/') or '/'
+    return result
+
+
+def _show(jobs: list[Job], request: Request, args: argparse.Namespace) -> None:
+    from basicsr_ssm.tables.running.slurm import script
+
+    for job in jobs:
+        print(f'{job.name} ({job.row.title})')
+        for name in job.kept:
+            print(f'  {name}: finished before')
+        for name, reason in job.lacking.items():
+            print(f'  {name}: {reason}')
+        if args.slurm and job.parts:
+            print(script(job, request, _again(args)))
+            continue
+        for part in job.parts:
+            print(f'  {part.name}:')
+            for step in part.steps:
+                print(f'    basicsr-ssm {shlex.join(step.arguments)}')
+            for source, changes in part.about['changes'].items():
+                print(''.join(f'      {source}: {change}\n' for change in changes), end='')
+
+
+def _again(args: argparse.Namespace) -> list[str]:
+    """The arguments of this command for one row."""
+    words = ['--output', str(args.output.resolve())]
+    for option, value in (('--only', args.only), ('--iterations', args.iterations), ('--options', args.options)):
+        words += [option, str(value)] if value is not None else []
+    for option, values in (('--data', args.data), ('--weights', args.weights), ('--set', args.settings)):
+        words += [option, *values] if values else []
+    return words + (['--replace'] if args.replace else [])
+
+
+def _summary(jobs: list[Job], count: int, failed: dict[str, str], slurm: bool) -> int:
+    """Prints it, and returns the exit status; `count` jobs had something left."""
+    finished = sum(bool(job.kept) and not job.parts for job in jobs)
+    lacking = sum(bool(job.lacking) for job in jobs)
+    verb = 'submitted' if slurm else 'run'
+    done = f'{count - len(failed)} rows {verb}, {finished} finished before'
+    _say(f'{done}, {lacking} lack weights, {len(failed)} failed')
+    for name, reason in failed.items():
+        _say(f'  {name}: {reason}')
+    return 1 if failed else 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text}: expected a whole number of at least 1')
+    return int(text)
+
+
+def _gpus(text: str) -> list[str]:
+    gpus = [gpu.strip() for gpu in text.split(',')]
+    if not all(gpus) or len(set(gpus)) < len(gpus):
+        raise argparse.ArgumentTypeError(f'{text}: expected different GPUs, as in 0,1')
+    return gpus

@@ -1,0 +1,219 @@
+"""Rows side by side, one on each GPU, without threads: one loop looks after all commands."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO
+
+from basicsr_ssm.errors import UserError
+from basicsr_ssm.files import write_file, write_json, writing
+from basicsr_ssm.tables.running import ends_with_parent, provenance
+from basicsr_ssm.tables.running.data_checksum import data_checksum
+from basicsr_ssm.tables.running.plan import Job, Part, Step
+from basicsr_ssm.tables.running.request import Request
+from basicsr_ssm.tables.running.results import store_part
+
+POLL = 0.2  # seconds
+GRACE = 10  # seconds, for commands that are told to end
+
+
+@dataclass
+class Running:
+    """A command on its way."""
+
+    step: Step
+    process: subprocess.Popen
+    lock: IO
+    started: datetime
+    clock: float
+
+
+class Lane:
+    """A GPU, and the row that it is given."""
+
+    def __init__(self, gpu: str | None):
+        self.gpu = gpu
+        self.job: Job | None = None
+        self.running: Running | None = None
+
+
+def run_jobs(jobs: list[Job], request: Request, gpus: list[str] | None, say: Callable[[str], None]) -> dict[str, str]:
+    """Do what is left of all jobs; a job that fails does not stop the others.
+
+    Every finished command leaves a record beside what it made, every finished part is stored in the row's result: a run
+    that was killed goes on from there. Commands end when this process does. Two rows, or two such runs, that share a
+    training do it once: the second one waits while it lasts.
+
+    Args:
+        gpus: one lane for each; None: one lane.
+
+    Returns:
+        Job → what went wrong.
+    """
+    waiting, failed = deque(job for job in jobs if job.parts), {}
+    lanes = [Lane(gpu) for gpu in gpus or [None]]
+    done: set[Path] = set()  # steps of this run, which --replace does not do again
+    try:
+        while waiting or any(lane.job for lane in lanes):
+            for lane in lanes:
+                try:
+                    _advance(lane, waiting, request, done, say)
+                except UserError as error:
+                    failed[lane.job.name] = str(error)
+                    say(f'{lane.job.name}: failed: {error}')
+                    lane.job = None
+            if any(lane.running for lane in lanes) or waiting:
+                time.sleep(POLL)
+    finally:
+        _stop([lane.running for lane in lanes if lane.running])
+    return failed
+
+
+def _advance(lane: Lane, waiting: deque[Job], request: Request, done: set[Path], say: Callable[[str], None]) -> None:
+    """Look after the lane's command, and start what can be started."""
+    if lane.running is not None:
+        if lane.running.process.poll() is None:
+            return
+        running, lane.running = lane.running, None
+        try:
+            _finish(running, lane.gpu)
+        finally:
+            running.lock.close()
+        done.add(running.step.record)
+    if lane.job is None:
+        if not waiting:
+            return
+        lane.job = waiting.popleft()
+    while lane.job.parts:
+        part = lane.job.parts[0]
+        step = next((step for step in part.steps if not _is_done(step, request, done)), None)
+        if step is None:
+            _store(lane.job, part, request)
+            say(f'{lane.job.name}: {part.name} done')
+            lane.job.parts.pop(0)
+            continue
+        lock = _lock(step.folder)
+        if lock is None:  # somebody else is at it: another row first
+            waiting.append(lane.job)
+            lane.job = None
+            return
+        if _is_done(step, request, done):  # by whom we waited for
+            lock.close()
+            continue
+        try:
+            lane.running = _start(step, lane, lock, request)
+        except BaseException:
+            lock.close()
+            raise
+        where = '' if lane.gpu is None else f' on GPU {lane.gpu}'
+        say(f'{lane.job.name}: {step.kind}{where}, log: {step.log}')
+        return
+    lane.job = None
+
+
+def _is_done(step: Step, request: Request, done: set[Path]) -> bool:
+    if request.replace and step.kind != 'train' and step.record not in done:
+        return False
+    record = _record(step)
+    return record is not None and record['digest'] == step.digest
+
+
+def _record(step: Step) -> dict | None:
+    try:
+        return json.loads(step.record.read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return None
+
+
+def _lock(folder: Path) -> IO | None:
+    """Held until it is closed, or its process ends in whatever way; None where another holds it."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / '.lock').open('w')
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def _start(step: Step, lane: Lane, lock: IO, request: Request) -> Running:
+    for path, text in step.files.items():
+        write_file(path, text.encode())
+    argv = [*request.program, *step.arguments]
+    started = datetime.now(timezone.utc)
+    with step.log.open('a', encoding='utf-8') as log:
+        log.write(f'{started:%Y-%m-%d %H:%M:%S} {shlex.join(argv)}\n')
+        log.flush()
+        process = subprocess.Popen(
+            [sys.executable, ends_with_parent.__file__, str(os.getpid()), *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=provenance.environment(lane.gpu),
+        )
+    return Running(step, process, lock, started, time.monotonic())
+
+
+def _finish(running: Running, gpu: str | None) -> None:
+    step, status = running.step, running.process.returncode
+    if status:
+        raise UserError(f'{step.kind} ended with status {status}: {_last_words(step.log)} ({step.log})')
+    record = {
+        'kind': step.kind,
+        'digest': step.digest,
+        'started': running.started.isoformat(timespec='seconds'),
+        # of the last of several, where it was interrupted
+        'seconds': round(time.monotonic() - running.clock, 1),
+        'starts': _starts(step),
+        'machine': provenance.machine(gpu),
+        'figures': step.figures(),
+    }
+    write_json(step.record, record)
+
+
+def _starts(step: Step) -> int:
+    command = ' '.join(shlex.quote(word) for word in step.arguments)
+    return sum(line.rstrip().endswith(command) for line in step.log.open(encoding='utf-8', errors='replace'))
+
+
+def _last_words(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(encoding='utf-8', errors='replace').splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith('error: ')]
+    return (errors or lines or ['it said nothing'])[-1]
+
+
+def _store(job: Job, part: Part, request: Request) -> None:
+    records = [_record(step) for step in part.steps]
+    content = {
+        'digest': part.digest,
+        'figures': records[-1]['figures'],
+        **part.about,
+        'data': {root: data_checksum(Path(root).expanduser()) for root in part.data},
+        'steps': [{key: value for key, value in record.items() if key != 'figures'} for record in records],
+    }
+    store_part(request.output, job.entry, job.row, part.name, content)
+
+
+def _stop(commands: list[Running]) -> None:
+    for running in commands:
+        running.process.terminate()
+    for running in commands:
+        try:
+            running.process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            running.process.kill()
+            running.process.wait()
+        running.lock.close()

@@ -1,0 +1,88 @@
+"""Measurements of a row, as commands."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from basicsr_ssm.errors import UserError
+from basicsr_ssm.tables.entries.entry import Measured, Row
+from basicsr_ssm.tables.running.option_file import Settings, differences, digest
+from basicsr_ssm.tables.running.plan import Part, Step
+from basicsr_ssm.tables.running.request import SPYNET, Request, weights_checksum
+
+DEFAULT_SPYNET = Path('experiments/pretrained_models/flownet/spynet_sintel_final-3d2a1287.pth')
+
+
+def measured_part(row: Row, name: str, network: Mapping | None, request: Request, settings: Settings) -> Part:
+    """A measurement of a row's network, or of its data set's optical flow.
+
+    Raises:
+        UserError: weights that cannot be read.
+    """
+    measured = row.measured[name]
+    if measured.data is not None:
+        return _flow_error(row, name, measured, request, settings)
+    options = {'network_g': dict(network), name: dict(measured.settings)}
+    recipe = copy.deepcopy(options)
+    settings.apply(options, ('network_g', name), any_key=(name,))
+    about: dict = {'network': options['network_g'], 'settings': dict(options[name])}
+    weights = request.weights_of(row, name) if measured.weights else None
+    if weights is not None:
+        about['weights'] = {'file': str(weights), 'sha256': weights_checksum(weights)}
+        options[name]['weights'] = str(weights.resolve())
+    _note_changes(about, name, options, recipe, weights)
+    own = digest([name, about['network'], about['settings'], about.get('weights', {}).get('sha256')])
+    folder = request.runs / f'{name}-{options["network_g"]["type"]}-{own[:8]}'
+    content = {'measurement': name, 'network': options['network_g'], 'settings': options[name], 'folder': str(folder)}
+    file = folder / 'measurement.json'
+    step = Step(
+        'measure',
+        folder,
+        own,
+        ('tables', 'measure', str(file)),
+        {file: json.dumps(content, indent=2) + '\n'},
+        lambda: _read(folder / 'figures.json'),
+    )
+    return Part(name, (step,), {**about, 'folder': folder.name})
+
+
+def _flow_error(row: Row, name: str, measured: Measured, request: Request, settings: Settings) -> Part:
+    """`tables flow-error` of one data set."""
+    options = {name: dict(measured.settings)}
+    recipe = copy.deepcopy(options)
+    settings.apply(options, (name,), any_key=(name,))
+    root, spynet = str(request.place(measured.data)), request.weights.get(SPYNET, DEFAULT_SPYNET)
+    # a missing flow network is said by the command itself, when the row is run
+    weights = {'file': str(spynet), 'sha256': weights_checksum(spynet) if spynet.exists() else None}
+    about: dict = {'settings': options[name], 'weights': weights}
+    _note_changes(about, name, options, recipe, None)
+    own = digest([name, root, options[name], weights['sha256']])
+    folder = request.runs / f'{name}-{row.id}-{own[:8]}'
+    words = ['--data', f'{row.id}={root}', '--spynet', str(spynet), '--output', str(folder)]
+    for key, value in options[name].items():
+        words += [f'--{key.replace("_", "-")}', *(() if value is True else (str(value),))]
+    step = Step(
+        'flow-error',
+        folder,
+        own,
+        ('tables', 'flow-error', *words),
+        {},
+        lambda: _read(folder / 'flow_error.json')[row.id]['mean'],
+    )
+    return Part(name, (step,), {**about, 'folder': folder.name}, (root,))
+
+
+def _note_changes(about: dict, name: str, options: dict, recipe: dict, weights: Path | None) -> None:
+    ours = {**options, name: {key: value for key, value in options[name].items() if key != 'weights'}}
+    changes = differences(ours, recipe)
+    about['changes'] = {name: changes} if changes else {}
+
+
+def _read(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise UserError(f'{path}: no figures were left ({error})') from None

@@ -1,0 +1,95 @@
+"""Option files that are made from others by a list of changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+
+import yaml
+
+from basicsr_ssm.options import OptionError, apply_overrides, known_keys
+
+
+class Settings:
+    """The user's KEY:KEY=VALUE, each to be taken by one option file at least."""
+
+    def __init__(self, entries: Iterable[str]):
+        self.refused: dict[str, OptionError | None] = dict.fromkeys(entries)
+        self.taken: set[str] = set()
+
+    def apply(
+        self, options: dict, sections: tuple[str, ...] | None = None, but: tuple[str, ...] = (), any_key=()
+    ) -> None:
+        """Set those that the options have, in place.
+
+        Args:
+            sections: only keys of these.
+            but: no keys of these.
+            any_key: sections where keys may be new.
+        """
+        for entry in self.refused:
+            section = entry.partition('=')[0].split(':')[0].strip()
+            if section in but or (sections is not None and section not in sections):
+                continue
+            try:
+                apply_overrides(options, [entry], lambda opt, path, entry=entry: _known(opt, path, entry, any_key))
+            except OptionError as error:
+                self.refused[entry] = error
+            else:
+                self.taken.add(entry)
+
+    def check(self) -> None:
+        """Raise OptionError for one that nothing took."""
+        for entry, error in self.refused.items():
+            if entry not in self.taken:
+                reason = str(error).replace('--force_yml', '--set') if error else None
+                raise OptionError(reason or f'--set {entry}: none of these rows has such an option')
+
+
+def _known(options: dict, path: tuple[str, ...], entry: str, any_key: tuple[str, ...]) -> Iterable[str]:
+    if path and path[0] in any_key:
+        return [entry.partition('=')[0].split(':')[-1].strip()]
+    return known_keys(options, path) if 'model_type' in options or path else ()
+
+
+def set_keys(options: dict, changes: Mapping[str, object]) -> None:
+    """Set 'train:total_iter': 100 and the like, in place."""
+    for key, value in changes.items():
+        *sections, last = key.split(':')
+        where = options
+        for section in sections:
+            where = where[section]
+        where[last] = value
+
+
+def flat(options: dict, prefix: str = '') -> dict[str, object]:
+    """{'train.total_iter': 300000, …}"""
+    result: dict[str, object] = {}
+    for key, value in options.items():
+        result |= flat(value, f'{prefix}{key}.') if isinstance(value, dict) and value else {f'{prefix}{key}': value}
+    return result
+
+
+def differences(options: dict, base: dict) -> list[str]:
+    """'train.total_iter: 100 (300000)' for each option that is not the base's."""
+    mine, theirs = flat(options), flat(base)
+    return [
+        f'{key}: {mine.get(key, "removed")} ({theirs.get(key, "not set")})'
+        for key in {**theirs, **mine}
+        if mine.get(key, '') != theirs.get(key, '')
+    ]
+
+
+def digest(content: object) -> str:
+    """SHA-256, in hex, of what is plain."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def as_text(options: dict, source: str, changes: list[str]) -> str:
+    """An option file, with what it was made from at its head."""
+    head = [f'Written by basicsr-ssm tables run, from options/{source}.']
+    if changes:
+        head += ['Beyond what makes it this row:', *(f'  {change}' for change in changes)]
+    comment = ''.join(f'# {line}\n' for text in head for line in text.splitlines())
+    return f'{comment}\n{yaml.safe_dump(options, sort_keys=False, allow_unicode=True)}'
