@@ -31,17 +31,24 @@ def compile_kernel(kernel, given, options):
     from triton.compiler import ASTSource
 
     signature, constants, divisible = {}, {}, {}
+
+    def describe(value, path, specialized):
+        if isinstance(value, tuple):  # whose elements are specialized whatever the kernel says
+            return tuple(describe(element, (*path, i), True) for i, element in enumerate(value))
+        if value is None or (type(value) is int and value == 1 and specialized):
+            constants[path] = value
+            return 'constexpr'
+        if isinstance(value, torch.Tensor) or (type(value) is int and value % 16 == 0 and specialized):
+            divisible[path] = [['tt.divisibility', 16]]
+        if isinstance(value, torch.Tensor):
+            return '*' + TYPES[value.dtype]
+        return {bool: 'i1', float: 'fp32'}.get(type(value)) or ('i32' if abs(value) < 2**31 else 'i64')
+
     for i, parameter in enumerate(kernel.params):
         name, value = parameter.name, given[parameter.name]
-        specialized = not parameter.do_not_specialize
-        if parameter.is_constexpr or value is None or (type(value) is int and value == 1 and specialized):
-            signature[name], constants[name] = 'constexpr', value
-            continue
-        if isinstance(value, torch.Tensor):
-            signature[name] = '*' + TYPES[value.dtype]
+        if parameter.is_constexpr:
+            signature[name], constants[i,] = 'constexpr', value
         else:
-            signature[name] = {bool: 'i1', float: 'fp32'}.get(type(value)) or ('i32' if abs(value) < 2**31 else 'i64')
-        if isinstance(value, torch.Tensor) or (type(value) is int and value % 16 == 0 and specialized):
-            divisible[i,] = [['tt.divisibility', 16]]
+            signature[name] = describe(value, (i,), not parameter.do_not_specialize)
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=divisible)
     return triton.compile(source, target=GPUTarget(*TARGET), options=options).asm['cubin']

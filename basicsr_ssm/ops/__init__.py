@@ -5,6 +5,7 @@ Nothing here knows BasicSR.
 """
 
 from basicsr_ssm.ops.causal_conv1d import causal_conv1d
+from basicsr_ssm.ops.conv2d import conv2d
 from basicsr_ssm.ops.cross_scan import window_cross_scan
 from basicsr_ssm.ops.deform_conv import deform_conv2d
 from basicsr_ssm.ops.depthwise_conv import depthwise_conv2d, depthwise_conv3d
@@ -17,6 +18,7 @@ from basicsr_ssm.ops.windowed_ssd import cross_window_ssd, inner_window_ssd
 
 __all__ = [
     'causal_conv1d',
+    'conv2d',
     'cross_window_ssd',
     'deform_conv2d',
     'depthwise_conv2d',

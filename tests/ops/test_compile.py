@@ -55,6 +55,13 @@ def depthwise2d():
     return ops.depthwise_conv2d, normal((2, 3, 4, 5), (5, 1, 7, 7), (5,))
 
 
+def conv2d():
+    def call(x, y, weight, bias, residual):
+        return ops.conv2d([x, y], weight, bias, 'leaky_relu', residual=residual, shuffle=2)
+
+    return call, normal((2, 3, 4, 5), (2, 2, 4, 5), (8, 5, 3, 3), (8,), (2, 2, 8, 10))
+
+
 def warp():
     return ops.flow_warp, normal((1, 3, 5, 6), (1, 2, 5, 6))
 
@@ -67,6 +74,7 @@ CASES = {
     'conv1d': conv1d,
     'depthwise': depthwise,
     'depthwise 2d': depthwise2d,
+    'conv2d': conv2d,
     'warp': warp,
 }
 

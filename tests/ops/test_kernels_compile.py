@@ -69,6 +69,23 @@ def depthwise_conv(dtype):
     conv2d(x, weight.view(64, 1, 7, 7), bias).sum().backward()
 
 
+def conv2d(dtype):
+    from basicsr_ssm.ops.conv2d.torch_op import convolve as call
+
+    def maps(channels, *size):
+        return torch.zeros(1, channels, *size, dtype=dtype).contiguous(memory_format=torch.channels_last)
+
+    def weight(out, channels, side):
+        return torch.zeros(out, channels, side, side, dtype=dtype)
+
+    feature, bias, flow = maps(64, 36, 45), torch.zeros(64), torch.zeros(1, 2, 36, 45)
+    call([feature], weight(64, 64, 3), bias, 1.0, feature, 1)
+    call([feature] * 3 + [flow] * 2, weight(64, 196, 3), bias, 0.1, None, 1)
+    call([feature], weight(64, 64, 1), bias, 0.0, None, 1)
+    call([feature], weight(256, 64, 3), torch.zeros(256), 0.1, None, 2)
+    call([maps(120, 18, 32)], weight(3, 120, 3), torch.zeros(3), 1.0, torch.zeros(1, 3, 18, 32), 1)
+
+
 def flow_guided_deform_conv(dtype):
     from basicsr_ssm.ops.flow_guided_deform_conv.triton import call
 
@@ -94,7 +111,7 @@ def flow_warp(dtype):
 
 CALLS = (
     selective_scan, window_cross_scan, cross_window_ssd, inner_window_ssd, causal_conv1d, depthwise_conv,
-    flow_guided_deform_conv, flow_warp, layer_norm,
+    conv2d, flow_guided_deform_conv, flow_warp, layer_norm,
 )  # fmt: skip
 
 
@@ -105,7 +122,7 @@ def test_compiles(call, compiled):
 
 
 @pytest.mark.parametrize(
-    'call', [causal_conv1d, flow_guided_deform_conv, flow_warp, layer_norm], ids=lambda v: v.__name__
+    'call', [causal_conv1d, conv2d, flow_guided_deform_conv, flow_warp, layer_norm], ids=lambda v: v.__name__
 )
 def test_compiles_for_bfloat16(call, compiled):
     """Of those that do something else then, or compile in no time."""

@@ -1,0 +1,28 @@
+"""The convolution by PyTorch's operators, one after the other."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+
+def reference(inputs, weight, bias, activation, slope, residual, shuffle):
+    x = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=1)
+    out = F.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
+    if activation == 'relu':
+        out = F.relu(out, inplace=True)
+    elif activation == 'leaky_relu':
+        out = F.leaky_relu(out, slope, inplace=True)
+    out = pixel_shuffle(out, shuffle)
+    return out if residual is None else residual + out
+
+
+def pixel_shuffle(x, step):
+    """F.pixel_shuffle; if x has its channels together in memory, so has the result."""
+    if step == 1:
+        return x
+    n, channels, height, width = x.shape
+    if channels == 1 or x.stride(1) != 1:
+        return F.pixel_shuffle(x, step)
+    x = x.permute(0, 2, 3, 1).view(n, height, width, channels // step**2, step, step).permute(0, 1, 4, 2, 5, 3)
+    return x.reshape(n, height * step, width * step, -1).permute(0, 3, 1, 2)

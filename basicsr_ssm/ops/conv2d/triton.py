@@ -1,0 +1,56 @@
+"""The convolution in Triton: one launch, whatever the number of inputs; forward only.
+
+Matrices are multiplied in the dtype of the call, float32 as TF32 where PyTorch's convolutions may do so too; sums,
+bias, activation and residual are in float32, rounded once. Weights are read in the channels-last layout: one that has
+another layout or dtype is copied in each call, so that no change of it is missed.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+
+from basicsr_ssm.ops import triton_support
+
+_SIDES = 1, 3, 5, 7  # whose taps fit the bits of a number
+
+
+def why_not(inputs=None, weight=None, bias=None, activation=None, slope=0.1, residual=None, shuffle=1) -> str | None:
+    if inputs is None:
+        return triton_support.why_not()
+    tensors = [v for v in (*inputs, weight, bias, residual) if v is not None]
+    reason = triton_support.why_not(*tensors)
+    if reason is not None:
+        return reason
+    if torch.is_grad_enabled() and any(v.requires_grad for v in tensors):
+        return 'forward only, and a gradient is recorded'
+    if weight.shape[2] not in _SIDES:
+        return f'{weight.shape[2]}×{weight.shape[2]} taps; {", ".join(map(str, _SIDES))} a side only'
+    if any(v.numel() == 0 for v in tensors):
+        return 'an empty tensor'
+    dtype = dtype_of(inputs)
+    if dtype == torch.float32 and not torch.backends.cudnn.allow_tf32:
+        return 'float32 without TF32 (torch.backends.cudnn.allow_tf32)'
+    if weight.dtype != dtype and not torch.is_autocast_enabled(weight.device.type):
+        return f'inputs in {dtype} and a weight in {weight.dtype}, without autocast'
+    return None
+
+
+def call(inputs, weight, bias, activation, slope, residual, shuffle):
+    # registered where it is first used: older releases of PyTorch, which come with an older Triton, cannot
+    from basicsr_ssm.ops.conv2d.torch_op import convolve
+
+    dtype, last = dtype_of(inputs), torch.channels_last
+    if weight.dtype != dtype or not weight.is_contiguous(memory_format=last):
+        weight = weight.to(dtype, memory_format=last)
+    slope = {None: 1.0, 'relu': 0.0, 'leaky_relu': slope}[activation]
+    return convolve(list(inputs), weight, bias, slope, residual, shuffle)
+
+
+def dtype_of(inputs) -> torch.dtype:
+    """Of the products: that of autocast, or of the inputs concatenated."""
+    kind = inputs[0].device.type
+    if torch.is_autocast_enabled(kind):
+        return torch.get_autocast_dtype(kind)
+    return functools.reduce(torch.promote_types, (v.dtype for v in inputs))

@@ -1,0 +1,186 @@
+"""The convolution as a product of matrices whose left one is never in memory: pixels × (taps · channels).
+
+A program computes a tile of M = ROWS × COLUMNS pixels and N output channels. It goes through the inputs one after the
+other, as if they were concatenated. One of many channels: WIDTH channels of one tap at a time, the taps of the same
+channels after each other, so that what neighbouring pixels share is read from near. One of few (WIDTH = 0): its taps
+and channels together make the columns of a matrix.
+
+The weights are (OUT, SIDE, SIDE, channels of all inputs), read as they are. With SHUFFLE = r, output channel c·r² + i·r
++ j is channel c of pixel (r·y + i, r·x + j); a block of outputs then holds the channels of one (i, j), side by side.
+
+Offsets to a tile are 64-bit, those inside of it 32-bit.
+"""
+
+import triton
+import triton.language as tl
+
+from basicsr_ssm.ops.triton_types import ON_GPU
+
+# a value of 1 or a multiple of 16 must not mean another compilation
+_VARYING = (
+    'slope', 'height', 'width', 'across', 'tiles', 'blocks', 'residual_n', 'residual_c', 'residual_h', 'residual_w',
+)  # fmt: skip
+
+if ON_GPU:
+
+    @triton.jit
+    def _product(a, b, acc):
+        return tl.dot(a, b, acc=acc, input_precision='tf32')
+
+else:  # the interpreter multiplies the bits of bfloat16
+
+    @triton.jit
+    def _product(a, b, acc):
+        return tl.dot(a.to(tl.float32), b.to(tl.float32), acc=acc)
+
+
+@triton.jit
+def _steps(strides, i: tl.constexpr, VEC: tl.constexpr):
+    """From channel to channel, row to row, column to column; `strides` are coded (`torch_op._coded`)."""
+    return (strides[i][1] - 3) >> 1, ((strides[i][2] - 3) >> 1) * VEC, ((strides[i][3] - 3) >> 1) * VEC
+
+
+@triton.jit
+def _tiles(inputs, strides, image, top, left, START: tl.constexpr, END: tl.constexpr, VEC: tl.constexpr):
+    """Pointers to the tile in the inputs from START to END."""
+    places = ()
+    for i in tl.static_range(START, END):
+        _, v_h, v_w = _steps(strides, i, VEC)
+        v_n = ((strides[i][0] - 3) >> 1).to(tl.int64) * VEC
+        places = places + (inputs[i] + (image * v_n + top * v_h.to(tl.int64) + left * v_w.to(tl.int64)),)
+    return places
+
+
+@triton.jit
+def _reached(y, x, height, width, SIDE: tl.constexpr):
+    """Bit k says whether tap k of a pixel is inside."""
+    KIND: tl.constexpr = tl.int32 if SIDE * SIDE < 32 else tl.int64
+    bits = (y + x).to(KIND) * 0
+    for k in tl.static_range(SIDE * SIDE):
+        row, column = y + (k // SIDE - SIDE // 2), x + (k % SIDE - SIDE // 2)
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        bits |= inside.to(KIND) << k
+    return bits
+
+
+@triton.jit
+def _many_channels(
+    acc, places, weight, bits, row, column, v_h, v_w, o,
+    CHANNELS: tl.constexpr, WIDTH: tl.constexpr, SIDE: tl.constexpr, TOTAL: tl.constexpr,
+    OUT: tl.constexpr, N: tl.constexpr,
+):  # fmt: skip
+    """acc + inputs that are alike · their weights; `places` point to the tile in each, its pixels are (row, column)."""
+    TAPS: tl.constexpr = SIDE * SIDE
+    STEPS: tl.constexpr = TAPS * ((CHANNELS + WIDTH - 1) // WIDTH)
+    c = tl.arange(0, WIDTH)
+    at = (row * v_h + column * v_w)[:, None] + c[None, :]
+    weight_at = weight + (o[None, :] * (TAPS * TOTAL) + c[:, None])
+    for step in range(len(places) * STEPS):
+        tap, first = step % TAPS, step % STEPS // TAPS * WIDTH
+        place = places[0]
+        for i in tl.static_range(1, len(places)):
+            place = tl.where(step < i * STEPS, place, places[i])
+        shift = (tap // SIDE - SIDE // 2) * v_h + (tap % SIDE - SIDE // 2) * v_w + first
+        there = ((bits >> tap) & 1)[:, None] != 0
+        known = o[None, :] < OUT
+        if CHANNELS % WIDTH != 0:
+            there = there & (first + c < CHANNELS)[None, :]
+            known = known & (first + c < CHANNELS)[:, None]
+        a = tl.load(place + shift + at, mask=there, other=0.0, cache_modifier='.ca')
+        from_weight = weight_at + (tap * TOTAL + step // STEPS * CHANNELS + first)
+        if OUT % N == 0 and CHANNELS % WIDTH == 0:
+            b = tl.load(from_weight)
+        else:
+            b = tl.load(from_weight, mask=known, other=0.0)
+        acc = _product(a.to(b.dtype), b, acc)
+    return acc
+
+
+@triton.jit
+def _few_channels(
+    acc, x, weight, bits, row, column, v_c, v_h, v_w, o,
+    CHANNELS: tl.constexpr, SIDE: tl.constexpr, TOTAL: tl.constexpr, OUT: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
+    TAPS: tl.constexpr = SIDE * SIDE
+    at = (row * v_h + column * v_w)[:, None]
+    for step in tl.static_range((TAPS * CHANNELS + WIDTH - 1) // WIDTH):
+        k = step * WIDTH + tl.arange(0, WIDTH)
+        tap, c = k // CHANNELS, k % CHANNELS
+        tap = tl.minimum(tap, TAPS - 1)
+        shift = (tap // SIDE - SIDE // 2) * v_h + (tap % SIDE - SIDE // 2) * v_w + c * v_c
+        there = (((bits[:, None] >> tap[None, :]) & 1) != 0) & (k < TAPS * CHANNELS)[None, :]
+        a = tl.load(x + (at + shift[None, :]), mask=there, other=0.0)
+        place = o[None, :] * (TAPS * TOTAL) + (tap * TOTAL + c)[:, None]
+        b = tl.load(weight + place, mask=(o[None, :] < OUT) & (k < TAPS * CHANNELS)[:, None], other=0.0)
+        acc = _product(a.to(b.dtype), b, acc)
+    return acc
+
+
+@triton.jit(do_not_specialize=_VARYING)
+def convolve(
+    inputs, strides, weight, bias, residual, out,
+    slope, height, width, across, tiles, blocks, residual_n, residual_c, residual_h, residual_w,
+    STARTS: tl.constexpr, ENDS: tl.constexpr, CHANNELS: tl.constexpr, FIRST: tl.constexpr, WIDTHS: tl.constexpr,
+    VECS: tl.constexpr, TOTAL: tl.constexpr, OUT: tl.constexpr, SIDE: tl.constexpr, SHUFFLE: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, N: tl.constexpr,
+):  # fmt: skip
+    """(blocks of outputs · tiles · n,); bias and residual may be None; `out` is contiguous, channels last.
+
+    Each group of inputs that are alike STARTS at an input and ENDS before another, and has: CHANNELS of one of them,
+    which of all channels is the FIRST, WIDTH, and the unit VEC of their strides (n, c, h, w).
+    out = max(v, 0) + slope · min(v, 0) + residual.
+    """
+    program = tl.program_id(0)
+    block, place = program % blocks, program // blocks
+    image, place = (place // tiles).to(tl.int64), place % tiles
+    top, left = place // across * ROWS, place % across * COLUMNS
+    p = tl.arange(0, ROWS * COLUMNS)
+    row, column = p // COLUMNS, p % COLUMNS
+    y, x = top + row, left + column
+    bits = _reached(y, x, height, width, SIDE)
+    n = block * N + tl.arange(0, N)
+    if SHUFFLE == 1:
+        o = n
+    else:
+        o = n % (OUT // (SHUFFLE * SHUFFLE)) * (SHUFFLE * SHUFFLE) + n // (OUT // (SHUFFLE * SHUFFLE))
+        o = tl.where(n < OUT, o, OUT)
+
+    acc = tl.zeros((ROWS * COLUMNS, N), tl.float32)
+    for g in tl.static_range(len(STARTS)):
+        places = _tiles(inputs, strides, image, top, left, STARTS[g], ENDS[g], VECS[g])
+        v_c, v_h, v_w = _steps(strides, STARTS[g], VECS[g])
+        if WIDTHS[g] == 0:
+            acc = _few_channels(
+                acc, places[0], weight + FIRST[g], bits, row, column, v_c, v_h, v_w, o,
+                CHANNELS[g], SIDE, TOTAL, OUT, 32 if SIDE * SIDE * CHANNELS[g] <= 32 else 64,
+            )  # fmt: skip
+        else:
+            acc = _many_channels(
+                acc, places, weight + FIRST[g], bits, row, column, v_h, v_w, o,
+                CHANNELS[g], WIDTHS[g], SIDE, TOTAL, OUT, N,
+            )  # fmt: skip
+
+    if bias is not None:
+        acc += tl.load(bias + o, mask=o < OUT, other=0.0).to(tl.float32)[None, :]
+    # a slope of 0 is that of a ReLU, which makes nothing of −∞ too
+    acc = tl.where(acc < 0, tl.where(slope == 0, 0.0, acc * slope), acc)
+
+    PLANES: tl.constexpr = OUT // (SHUFFLE * SHUFFLE)
+    if SHUFFLE == 1:
+        channel = n
+        line, pixel = y[:, None], x[:, None]
+    else:
+        channel, part = n % PLANES, n // PLANES
+        line = y[:, None] * SHUFFLE + (part // SHUFFLE)[None, :]
+        pixel = x[:, None] * SHUFFLE + (part % SHUFFLE)[None, :]
+    there = ((y < height) & (x < width))[:, None] & (n < OUT)[None, :]
+    if residual is not None:
+        at = residual + image * residual_n + (top * SHUFFLE) * residual_h.to(tl.int64)
+        at += (left * SHUFFLE) * residual_w.to(tl.int64)
+        inner = (line - top * SHUFFLE) * residual_h + (pixel - left * SHUFFLE) * residual_w
+        inner = inner + channel[None, :] * residual_c.to(tl.int64)
+        acc += tl.load(at + inner, mask=there, other=0.0).to(tl.float32)
+    whole = width.to(tl.int64) * SHUFFLE  # a line of the result
+    at = out + ((image * height + top) * SHUFFLE * whole + left * SHUFFLE) * PLANES
+    inner = ((line - top * SHUFFLE) * (width * SHUFFLE) + (pixel - left * SHUFFLE)) * PLANES + channel[None, :]
+    tl.store(at + inner, acc.to(out.dtype.element_ty), mask=there)
