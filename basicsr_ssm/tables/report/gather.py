@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from basicsr.utils import get_root_logger
 
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.tables.comparison import Table, TableOfFrames
@@ -36,6 +35,7 @@ class Compared:
         common: those that all methods have.
         source: the clips themselves, where they are there.
         notices: what the reader has to know about gaps.
+        causes: why, with paths of this machine: not for the page, which may travel.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Compared:
     clips: list[str]
     source: ClipsOfTest | None
     notices: list[str] = field(default_factory=list)
+    causes: list[str] = field(default_factory=list)
 
     @property
     def common(self) -> list[str]:
@@ -94,9 +95,7 @@ def _gather_one(name: str, all_results: list[Results], options: dict | None) -> 
             )
     _add_bicubic(compared, models, options)
     if len(compared.common) < len(clips):
-        compared.notices.append(
-            f'Means are over the {len(compared.common)} of {len(clips)} clips that all methods have.'
-        )
+        compared.notices.append(f'Means are of the {len(compared.common)} of {len(clips)} clips that all methods have.')
     for clip in clips:
         counts = {m.name: len(next(iter(m.by_frame[clip].values()))) for m in compared.methods if m.by_frame.get(clip)}
         if len(set(counts.values())) > 1:
@@ -113,8 +112,7 @@ def _add_bicubic(compared: Compared, models: list[Results], options: dict | None
             raise UserError('the results hold no options.json')
         source = ClipsOfTest(known, compared.name)
     except UserError as error:
-        # the page may travel, the paths of this machine need not
-        get_root_logger().warning(f'{compared.name}: {error}. The option file of the test (-opt) says where clips are.')
+        compared.causes.append(f'{error}; give the option file of the test (-opt), which says where its clips are')
         compared.notices.append(f'{without}: the clips of the test could not be opened.')
         return
     by_frame = source.bicubic(compared.clips)

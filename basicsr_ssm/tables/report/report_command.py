@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         args.output.parent.mkdir(parents=True, exist_ok=True)
     write_file(args.output, page)
     for compared in data_sets:
-        for notice in compared.notices:
+        for notice in compared.notices + compared.causes:
             print(f'{compared.name}: {notice}', file=sys.stderr)
     if side < SIDES[0]:
         print(f'frames are cropped to {side} pixels a side to stay within {args.max_size:g} MB', file=sys.stderr)
