@@ -8,10 +8,11 @@ BasicSR beyond a measurement.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from unittest import mock
 
 import torch
+from torch import nn
 
 from basicsr_ssm.ops import deform_conv2d
 
@@ -24,6 +25,28 @@ def torchvision_deform_conv_replaced() -> Iterator[None]:
 
     with mock.patch.object(torchvision.ops, 'deform_conv2d', _as_torchvision):
         yield
+
+
+@contextmanager
+def deform_conv_that_runs() -> Iterator[None]:
+    """torchvision.ops.deform_conv2d as it is where torchvision's kernel loads, else this package's."""
+    with nullcontext() if _torchvision_runs() else torchvision_deform_conv_replaced():
+        yield
+
+
+def deform_conv_in_use(net: nn.Module) -> str | None:
+    """Whose deformable convolution a network of BasicSR runs with: 'torchvision' or 'basicsr_ssm'; None has none."""
+    from basicsr.ops.dcn import ModulatedDeformConv
+
+    if not any(isinstance(module, ModulatedDeformConv) for module in net.modules()):
+        return None
+    return 'torchvision' if _torchvision_runs() else 'basicsr_ssm'
+
+
+def _torchvision_runs() -> bool:
+    import torchvision  # noqa: F401  (declares its operators, where they load)
+
+    return hasattr(torch.ops.torchvision, 'deform_conv2d')
 
 
 @contextmanager
