@@ -27,7 +27,10 @@ window.addEventListener('load', () => setTimeout(() => {
     const shown = (side) => article.querySelector(`img.of-${side}`);
     const clip = () => shown('left').style.clipPath;
     const canvases = [...article.querySelectorAll('canvas')];
-    const pixels = (canvas) => [canvas.width, ...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data];
+    const pixels = (canvas) => {
+      const size = canvas.width;
+      return [size, ...canvas.getContext('2d').getImageData(0, 0, size, size).data];
+    };
     const point = (type, x, y) => {
       const box = stage.getBoundingClientRect();
       const where = {clientX: box.left + x * box.width, clientY: box.top + y * box.height};
@@ -45,7 +48,7 @@ window.addEventListener('load', () => setTimeout(() => {
     outcome.selected = [names(), shown('left').src === document.querySelectorAll('.version img')[3].src];
     set(zoom, 16, 'change');
     point('pointerdown', 0.1, 0.1); point('pointerup', 0.1, 0.1);
-    outcome.lens = [canvases.map(pixels), clip(), getComputedStyle(canvases[0]).imageRendering];
+    outcome.lens = [canvases.map(pixels), clip()];
     const loupe = article.querySelector('.loupe');
     const place = () => [loupe.style.left, loupe.style.top].map(parseFloat);
     outcome.loupe = [place()];
@@ -53,21 +56,26 @@ window.addEventListener('load', () => setTimeout(() => {
     outcome.loupe.push(place());
 
     const curve = document.querySelector('.curve');
-    const box = curve.querySelector('svg').getBoundingClientRect();
+    const svg = curve.querySelector('svg');
+    const box = svg.getBoundingClientRect();
     const readout = () => curve.querySelector('.readout').textContent;
-    curve.querySelector('svg').dispatchEvent(new PointerEvent('pointermove', {clientX: box.right, clientY: box.top + 9}));
+    svg.dispatchEvent(new PointerEvent('pointermove', {clientX: box.right, clientY: box.top + 9}));
     outcome.curve = [readout()];
     curve.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowLeft'}));
     outcome.curve.push(readout());
 
     const clips = () => [...document.querySelectorAll('tbody th')].map((cell) => cell.textContent);
-    const column = () => [...document.querySelectorAll('tbody tr')].map((row) => parseFloat(row.cells[2].dataset.value));
+    const value = (row) => parseFloat(row.cells[2].dataset.value);
+    const column = () => [...document.querySelectorAll('tbody tr')].map(value);
     const heads = document.querySelectorAll('thead button');
     outcome.sorted = [];
     for (const i of [2, 2, 0, 0]) { heads[i].click(); outcome.sorted.push(i ? column() : clips()); }
     outcome.wide = document.documentElement.scrollWidth - innerWidth;
   } catch (error) { errors.push(String(error)); }
-  document.body.append(Object.assign(document.createElement('pre'), {id: 'outcome', textContent: JSON.stringify(outcome)}));
+  const pre = document.createElement('pre');
+  pre.id = 'outcome';
+  pre.textContent = JSON.stringify(outcome);
+  document.body.append(pre);
 }, 300));
 """
 
@@ -106,7 +114,7 @@ def test_slider(outcome):
 
 def test_magnifier_shows_exact_pixels(outcome):
     """At 16×, the same upper left corner in all versions; the last one is ground truth."""
-    canvases, clip, _ = outcome['lens']
+    canvases, clip = outcome['lens']
     assert clip == outcome['dragged'][0]  # away from the divider, a click leaves it where it is
     size, *values = canvases[-1]
     lens = np.array(values, np.uint8).reshape(size, size, 4)
