@@ -1,9 +1,8 @@
 """Results folders of two tiny networks, with clip names that a page and a command line have to take."""
 
-import logging
 import os
 
-from basicsr.utils import logger as basicsr_logger
+from basicsr_logger import forget_log_file
 from tiny_training import write_options
 
 from basicsr_ssm import cli
@@ -19,11 +18,8 @@ def make_results(folder):
     for seed, name in enumerate(('one', 'two')):
         sets = {'test': {'name': 'set <1>', 'type': 'TinyTestClips', 'folders': CLIPS}}
         changes = {'datasets': sets, 'train': None, 'val:save_img': True, 'val:metrics': METRICS, 'manual_seed': seed}
+        forget_log_file()
         assert cli.main(['test', '-opt', write_options(folder, name=name, **changes)]) == 0
     os.chdir(before)
-    basicsr_logger.initialized_logger.clear()  # BasicSR opens its log file once per process
-    logger = logging.getLogger('basicsr')
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
+    forget_log_file()
     return folder / 'results'

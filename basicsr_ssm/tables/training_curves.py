@@ -68,6 +68,7 @@ def draw_curves(folder: Path) -> Path:
         panel.spines[['top', 'right']].set_visible(False)
         panel.ticklabel_format(axis='x', style='plain')
     panels[-1].set_xlabel('iteration')
+    figure.align_ylabels(panels)
     figure.suptitle(folder.resolve().name.replace('$', r'\$'), fontsize='large')  # else '$…$' would be set as a formula
     content = io.BytesIO()
     figure.savefig(content, format='png', dpi=110)

@@ -1,7 +1,5 @@
-import logging
-
 import pytest
-from basicsr.utils import logger as basicsr_logger
+from basicsr_logger import forget_log_file
 from tiny_training import write_options
 
 from basicsr_ssm import cli
@@ -9,13 +7,9 @@ from basicsr_ssm import cli
 
 @pytest.fixture(autouse=True)
 def fresh_logger():
-    """BasicSR opens its log file once per process."""
+    forget_log_file()
     yield
-    basicsr_logger.initialized_logger.clear()
-    logger = logging.getLogger('basicsr')
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
+    forget_log_file()
 
 
 @pytest.fixture

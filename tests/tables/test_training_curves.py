@@ -1,11 +1,10 @@
 import builtins
 import json
-import logging
 
 import cv2
 import numpy as np
 import pytest
-from basicsr.utils import logger as basicsr_logger
+from basicsr_logger import forget_log_file
 from tiny_training import write_options
 
 from basicsr_ssm import cli
@@ -24,12 +23,9 @@ def train(tmp_path, monkeypatch):
         assert cli.main(['train', '-opt', write_options(tmp_path, **changes)]) == status
         return tmp_path / 'experiments/tiny'
 
+    forget_log_file()
     yield train_
-    basicsr_logger.initialized_logger.clear()  # BasicSR opens its log file once per process
-    logger = logging.getLogger('basicsr')
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
+    forget_log_file()
 
 
 @pytest.fixture

@@ -31,8 +31,10 @@ class ClipsOfTest:
         described = [opt for opt in (options.get('datasets') or {}).values() if opt.get('name') == name]
         if not described:
             raise UserError(f'the options of the test do not describe {name!r}')
-        self._scale = options['scale']
-        self._metrics = options['val'].get('metrics') or {}
+        self._scale = options.get('scale')
+        self._metrics = (options.get('val') or {}).get('metrics') or {}
+        if not self._scale or not self._metrics:
+            raise UserError('the options of the test have no scale or no val.metrics')
         try:
             self._dataset = build_dataset(_anchored(described[0], options.get('working_directory', '.')))
         except (OSError, KeyError, AssertionError) as error:  # BasicSR's own data sets have no words for it

@@ -119,40 +119,42 @@ def _three(compared: Compared, clips: list[str]) -> list[Chosen]:
 
 
 def load(compared: Compared, chosen: Chosen) -> dict[str, np.ndarray]:
-    """{name: uint8 BGR (h, w, 3)} of a frame: bicubic, the models that saved it, ground truth; {} if none did.
+    """{name: uint8 BGR (h, w, 3)} of a frame: bicubic, the models that saved it, ground truth.
+
+    {} where no model saved it, and where methods have different numbers of frames: which is which is not known then.
 
     Raises:
-        UserError: a saved frame is damaged, or of another size than the others.
+        UserError: a saved frame is missing or damaged, or of another size than the others.
     """
     clip, frame = chosen.clip, chosen.frame
+    counts = {_count_of(method.by_frame[clip]) for method in compared.methods if clip in method.by_frame}
     versions, files = {}, {}
     for method in compared.methods:
         saved = method.results.pictures(compared.name, clip) if method.results else []
-        if not saved:
+        if not saved or len(counts) > 1:
             continue
-        if clip in method.by_frame and len(saved) != _count_of(method.by_frame[clip]):
+        if counts and len(saved) not in counts:
             raise UserError(
-                f'{method.name}: {len(saved)} images of {clip} were saved, but '
-                f'{_count_of(method.by_frame[clip])} frames measured: which is which? Test it again'
+                f'{method.name}: {len(saved)} images of {clip} were saved, but {max(counts)} frames measured: '
+                f'which is which? Test it again'
             )
         if frame < len(saved):
             versions[method.name] = method.results.picture(compared.name, clip, frame)
             files[method.name] = saved[frame]
-    if not versions:
-        return {}
-    bicubic = compared.bicubic
-    if bicubic is not None and clip in bicubic.means and frame < _count_of(bicubic.by_frame[clip]):
+    if versions and compared.bicubic is not None and clip in compared.bicubic.by_frame:
         low, truth = compared.source.frame(clip, frame)
         versions = {BICUBIC: low, **versions, GROUND_TRUTH: truth}
-    *_, (last, reference) = versions.items()
-    for name, image in versions.items():
-        if image.shape != reference.shape:
-            (h, w), (height, width) = image.shape[:2], reference.shape[:2]
-            raise UserError(
-                f'{compared.name}, {clip}, {files.get(name, f"frame {frame}")}: {name} is {w}×{h}, '
-                f'{last} is {width}×{height}'
-            )
+    _check_sizes(versions, f'{compared.name}, {clip}', files, frame)
     return versions
+
+
+def _check_sizes(versions: dict[str, np.ndarray], where: str, files: dict[str, str], frame: int) -> None:
+    *_, last = versions or [None]
+    for name, image in versions.items():
+        if image.shape != versions[last].shape:
+            (h, w), (height, width) = image.shape[:2], versions[last].shape[:2]
+            file = files.get(name, f'frame {frame}')
+            raise UserError(f'{where}, {file}: {name} is {w}×{h}, {last} is {width}×{height}')
 
 
 def _count_of(values: dict[str, list[float]]) -> int:

@@ -100,7 +100,9 @@ def _gather_one(name: str, all_results: list[Results], options: dict | None) -> 
         counts = {m.name: len(next(iter(m.by_frame[clip].values()))) for m in compared.methods if m.by_frame.get(clip)}
         if len(set(counts.values())) > 1:
             counted = ', '.join(f'{method} {count}' for method, count in counts.items())
-            compared.notices.append(f'Different numbers of frames in {clip}: {counted}. Do not compare their means.')
+            compared.notices.append(
+                f'Different numbers of frames in {clip}: {counted}. Do not compare their means; no frames are shown.'
+            )
     return compared
 
 

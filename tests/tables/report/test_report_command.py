@@ -255,6 +255,22 @@ def test_missing_image_is_no_other_frame(results, capsys):
     assert 'one: 2 images of a b were saved, but 3 frames measured' in capsys.readouterr().err
 
 
+def test_frames_that_cannot_be_told_apart_are_not_shown(results):
+    """A test of the middle frame alone saved one image of each clip, and measured one."""
+    edit(results / 'one/metrics_per_frame.json', lambda c: c['set <1>'].update({'a b': {'psnr': [9.0], 'ssim': [0.5]}}))
+    for frame in (0, 2):
+        (results / f'one/visualization/set <1>/a b/0000000{frame}_one.png').unlink()
+    page = Page(report(*both(), '--frames', 'a b:0', 'clip:1:0'))
+    assert 'Different numbers of frames in a b: bicubic 3, one 1, two 3.' in ''.join(page.text)
+    assert all(alt.endswith('clip:1, frame 0') for alt in page.images) and len(page.images) == 4
+
+
+def test_options_without_scale(results, capsys):
+    edit(results / 'one/options.json', lambda opt: opt.update(scale=None, val=None))
+    assert 'Without bicubic' in report('results/one')
+    assert 'the options of the test have no scale or no val.metrics' in capsys.readouterr().err
+
+
 def lower_scale(opt):
     opt['scale'] = 4
 

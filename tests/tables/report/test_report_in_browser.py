@@ -106,9 +106,8 @@ def outcome(tested, tmp_path_factory):
 def test_slider(outcome):
     assert outcome['start'] == ['inset(0px 50% 0px 0px)', ['bicubic', 'two']]
     assert outcome['ranged'] == 'inset(0px 75% 0px 0px)'
-    assert outcome['dragged'][0].startswith('inset(0px 30') and float(outcome['dragged'][1]) == pytest.approx(
-        70, abs=0.1
-    )
+    clip, divider = outcome['dragged']
+    assert clip.startswith('inset(0px 30') and float(divider) == pytest.approx(70, abs=0.1)
     assert outcome['selected'] == [['ground truth', 'bicubic'], True]
 
 
