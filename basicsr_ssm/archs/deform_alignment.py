@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from basicsr_ssm.ops import flow_guided_deform_conv
+from basicsr_ssm.ops import conv2d, flow_guided_deform_conv
 
 DEFORM_GROUPS = 16
 KERNEL = 3
@@ -55,5 +55,9 @@ class FlowGuidedDeformAlignment(nn.Module):
         Returns:
             (n, C, h, w).
         """
-        raw = self.conv_offset(torch.cat([*conditions, flow, flow], dim=1))
+        *hidden, last = self.conv_offset[::2]
+        x = [*conditions, flow, flow]
+        for conv in hidden:
+            x = conv2d(x, conv.weight, conv.bias, 'leaky_relu')
+        raw = conv2d(x, last.weight, last.bias)
         return flow_guided_deform_conv(feature, raw, flow, self.weight, self.bias, self.max_residue_magnitude)

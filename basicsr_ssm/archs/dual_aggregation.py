@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from basicsr_ssm.archs.gated_mixers import GatedAttention, GatedConv3d, GatedWindowAttention
 from basicsr_ssm.archs.layer_norm import LayerNorm
 from basicsr_ssm.archs.mamba import VideoMamba
 from basicsr_ssm.archs.temporal_gated_ffn import make_ffn
+from basicsr_ssm.ops import conv2d
 
 MIXERS = ('mamba', 'dwconv3d', 'conv3d', 'window_attention', 'full_attention')
 T2S = ('forward', 'both', 'none')
@@ -87,8 +87,10 @@ class DualAggregationMambaBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out = self.blocks(x).flatten(0, 1).permute(0, 3, 1, 2)
-        out = self.conv2(F.leaky_relu(self.conv1(out), 0.1))
-        return x + out.permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+        out = conv2d(out, self.conv1.weight, self.conv1.bias, 'leaky_relu')
+        residual = x.flatten(0, 1).permute(0, 3, 1, 2)
+        out = conv2d(out, self.conv2.weight, self.conv2.bias, residual=residual)
+        return out.permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
 
 
 class FeaturePropagationBlock(nn.Module):
@@ -109,4 +111,4 @@ class FeaturePropagationBlock(nn.Module):
         """Aligned previous feature, present one, aligned one before the previous; (n, C, h, w) each → (n, C, h, w)."""
         x = torch.stack([v.permute(0, 2, 3, 1) for v in (previous, current, before)], dim=1)
         out = self.norm(self.dambs(x)[:, 1])
-        return current + self.conv(out.permute(0, 3, 1, 2))
+        return conv2d(out.permute(0, 3, 1, 2), self.conv.weight, self.conv.bias, residual=current)

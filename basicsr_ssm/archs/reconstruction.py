@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from basicsr_ssm.archs.state_space_blocks import InnerStateSpaceLayer
-from basicsr_ssm.ops import depthwise_conv2d
+from basicsr_ssm.ops import conv2d, depthwise_conv2d
 from basicsr_ssm.ops.depthwise_conv import channels_last_serves
 
 
@@ -27,13 +26,15 @@ class LargeKernelResidualBlock(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self._convolve(self.conv2, F.relu(self._convolve(self.conv1, x)))
+        return self._convolve(self.conv2, self._convolve(self.conv1, x, 'relu'), residual=x)
 
     @staticmethod
-    def _convolve(conv: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
+    def _convolve(
+        conv: nn.Sequential, x: torch.Tensor, activation: str | None = None, residual: torch.Tensor | None = None
+    ) -> torch.Tensor:
         depthwise, pointwise = conv
-        out = depthwise_conv2d(x.permute(0, 2, 3, 1), depthwise.weight, depthwise.bias)
-        return pointwise(out.permute(0, 3, 1, 2))
+        out = depthwise_conv2d(x.permute(0, 2, 3, 1), depthwise.weight, depthwise.bias).permute(0, 3, 1, 2)
+        return conv2d(out, pointwise.weight, pointwise.bias, activation, residual=residual)
 
 
 class LargeKernelResidualBlocks(nn.Sequential):
@@ -72,6 +73,8 @@ class InnerStateSpaceReconstruction(nn.Module):
             LargeKernelResidualBlocks(channels, kernel_size, depth - 1),
         )
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(n, in_channels, h, w) → (n, C, h, w)."""
-        return self.main(features)
+    def forward(self, *features: torch.Tensor) -> torch.Tensor:
+        """Features (n, c, h, w) of in_channels together → (n, C, h, w)."""
+        first, activation, layer, blocks = self.main
+        x = conv2d(features, first.weight, first.bias, 'leaky_relu', activation.negative_slope)
+        return blocks(layer(x))

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from basicsr_ssm.archs.layout import has_channels_together
+from basicsr_ssm.ops import conv2d
 
 UPSAMPLING_STEPS = {2: (2,), 3: (3,), 4: (2, 2), 6: (2, 3), 8: (2, 2, 2)}
 LAST_CHANNELS = 64
@@ -24,17 +24,10 @@ def add_upsampling(net: nn.Module, channels: int, scale: int) -> None:
 
 def upsample(net: nn.Module, features: torch.Tensor, lq: torch.Tensor, scale: int) -> torch.Tensor:
     """Features (n, channels, h, w) and the LR frame (n, 3, h, w) → (n, 3, scale·h, scale·w)."""
-    out = features
+    x = features
     for i, step in enumerate(UPSAMPLING_STEPS[scale], 1):
-        out = F.leaky_relu(pixel_shuffle(getattr(net, f'upconv{i}')(out), step), 0.1)
-    out = net.conv_last(F.leaky_relu(net.conv_hr(out), 0.1))
-    return out + F.interpolate(lq, scale_factor=scale, mode='bilinear', align_corners=False)
-
-
-def pixel_shuffle(x: torch.Tensor, step: int) -> torch.Tensor:
-    """F.pixel_shuffle; if x has its channels together in memory, so has the result."""
-    if not has_channels_together(x):
-        return F.pixel_shuffle(x, step)
-    n, channels, height, width = x.shape
-    x = x.permute(0, 2, 3, 1).view(n, height, width, channels // step**2, step, step).permute(0, 1, 4, 2, 5, 3)
-    return x.reshape(n, height * step, width * step, -1).permute(0, 3, 1, 2)
+        conv = getattr(net, f'upconv{i}')
+        x = conv2d(x, conv.weight, conv.bias, 'leaky_relu', shuffle=step)
+    x = conv2d(x, net.conv_hr.weight, net.conv_hr.bias, 'leaky_relu')
+    enlarged = F.interpolate(lq, scale_factor=scale, mode='bilinear', align_corners=False)
+    return conv2d(x, net.conv_last.weight, net.conv_last.bias, residual=enlarged)
