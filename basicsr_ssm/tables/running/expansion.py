@@ -35,10 +35,10 @@ def expand(row: Row, request: Request, settings: Settings) -> tuple[list[Part], 
         UserError: an option file is missing, or cannot be run as it has become.
     """
     parts, lacking = [], {}
+    network = row.network
+    if network is None and row.measured and row.trained:
+        network = _trained_network(row.trained[0], request, settings)
     for name in row.measured if request.wants('measured') else ():
-        network = row.network
-        if network is None and row.trained:
-            network = _trained_network(row.trained[0], request, settings)
         parts.append(measured_part(row, name, network, request, settings))
     for trained in row.trained if request.wants('trained') else ():
         for test in trained.tests:
@@ -127,13 +127,13 @@ def _train_options(trained: Trained, request: Request, settings: Settings) -> tu
         set_iterations(options, request.iterations)
     options = request.place(options)
     settings.apply(options, but=('name',))
-    check_options(options, is_train=True, source=f'options/{trained.train}')
     return options, differences(options, recipe)
 
 
 def _training(trained: Trained, request: Request, settings: Settings) -> Training:
     earlier = [_training(Trained({}, train=file), request, settings) for file in trained.before]
     options, changes = _train_options(trained, request, settings)
+    check_options(options, is_train=True, source=f'options/{trained.train}')
     started = [step.digest for training in earlier for step in training.steps]
     own = digest([{key: value for key, value in options.items() if key != 'name'}, started])
     name = f'{trained.name or Path(trained.train).stem}-{own[:8]}'

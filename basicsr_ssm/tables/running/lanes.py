@@ -170,7 +170,9 @@ def _start(step: Step, lane: Lane, lock: IO, request: Request) -> Running:
 def _finish(running: Running, gpu: str | None) -> None:
     step, status = running.step, running.process.returncode
     if status:
-        raise UserError(f'{step.kind} ended with status {status}: {_last_words(step.log)} ({step.log})')
+        # the kernel kills what asks for more memory than there is
+        why = f'was killed by signal {-status}' if status < 0 else f'ended with status {status}'
+        raise UserError(f'{step.kind} {why}: {_last_words(step.log)} ({step.log})')
     record = {
         'kind': step.kind,
         'digest': step.digest,

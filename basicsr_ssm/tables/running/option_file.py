@@ -67,7 +67,7 @@ def flat(options: dict, prefix: str = '') -> dict[str, object]:
     """{'train.total_iter': 300000, …}"""
     result: dict[str, object] = {}
     for key, value in options.items():
-        result |= flat(value, f'{prefix}{key}.') if isinstance(value, dict) and value else {f'{prefix}{key}': value}
+        result |= flat(value, f'{prefix}{key}.') if isinstance(value, dict) else {f'{prefix}{key}': value}
     return result
 
 
