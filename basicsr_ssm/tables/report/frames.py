@@ -34,7 +34,8 @@ class Picture:
         size: (h, w) of the versions.
         whole: (h, w) of the frame.
         corner: (y, x) of the versions in the frame.
-        detail: (y, x) of the middle of the most detailed 32×32 pixels of the versions.
+        detail: (y, x) of the middle of the most detailed 32×32 pixels of the versions, away from their margins, where
+            devices burn in text.
     """
 
     chosen: Chosen
@@ -167,14 +168,17 @@ def picture(compared: Compared, chosen: Chosen, versions: dict[str, np.ndarray],
     whole = reference.shape[:2]
     h, w = (min(side, n) for n in whole)
     y, x = most_detailed(reference, h, w)
-    lens = min(32, h, w)
-    detail = (n + lens // 2 for n in most_detailed(reference[y : y + h, x : x + w], lens, lens))
+    top, left = h // 4, w // 4
+    middle = reference[y + top : y + h - top, x + left : x + w - left]
+    lens = min(32, *middle.shape[:2])
+    inside = most_detailed(middle, lens, lens)
+    detail = top + inside[0] + lens // 2, left + inside[1] + lens // 2
     values = {}
     for method in compared.methods:
         of_clip = method.by_frame.get(chosen.clip, {})
         values[method.name] = {m: v[chosen.frame] for m, v in of_clip.items() if chosen.frame < len(v)}
     encoded = {name: _png(image[y : y + h, x : x + w]) for name, image in versions.items()}
-    return Picture(chosen, encoded, values, (h, w), whole, (y, x), tuple(detail))
+    return Picture(chosen, encoded, values, (h, w), whole, (y, x), detail)
 
 
 def _png(image: np.ndarray) -> bytes:

@@ -95,7 +95,7 @@ def _row(compared: Compared, title: str, values: list[list[float | None]]) -> st
             cells += f'<td{_first(i)} data-value="{"" if value is None else value}">'
             cells += f'<b>{text}</b>' if text == best else text
             cells += _gain(method, value, base, metric in compared.lower, metric) + '</td>'
-    return f'<tr><th scope="row">{escape(title)}</th>{cells}</tr>'
+    return f'<tr><th scope="row"><span>{escape(title)}</span></th>{cells}</tr>'
 
 
 def _gain(method: Method, value: float | None, base: float | None, lower: bool, metric: str) -> str:
@@ -171,7 +171,7 @@ def _picture(compared: Compared, picture: Picture) -> str:
         for name, png in picture.versions.items()
     )
     # small frames are enlarged by a whole number, so that all of their pixels are equally large
-    width = w * max(1, 960 // w)
+    width = w * max(1, 768 // w)
     detail = ' '.join(map(str, reversed(picture.detail)))
     return (
         f'<article class="frame" data-left="{escape(left)}" data-right="{escape(right)}" data-detail="{detail}" '

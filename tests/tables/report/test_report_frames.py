@@ -58,15 +58,16 @@ def test_clips_of_other_lengths_have_no_gain(monkeypatch):
 
 def test_large_frames_are_cropped_alike_to_where_the_detail_is():
     truth = np.full((90, 200, 3), 128, np.uint8)
-    truth[60:80, 150:190] = noise(20, 40)
+    truth[40:60, 110:140] = noise(20, 30)
+    truth[:20, :8] = noise(20, 8)  # as text at the margin
     versions = {'net': truth // 2, 'ground truth': truth}
     whole = picture(compared({'a': [1.0]}), Chosen('a', 0, ''), versions, 200)
     np.testing.assert_array_equal(decoded(whole.versions['ground truth']), truth)
     assert (whole.size, whole.whole, whole.corner) == ((90, 200), (90, 200), (0, 0))
-    assert 60 <= whole.detail[0] < 80 and 150 <= whole.detail[1] < 190
+    assert 40 <= whole.detail[0] < 60 and 110 <= whole.detail[1] < 140
     part = picture(compared({'a': [1.0]}), Chosen('a', 0, ''), versions, 64)
     y, x = part.corner
-    assert part.size == (64, 64) and part.whole == (90, 200) and y <= 26 and 126 <= x <= 150
+    assert part.size == (64, 64) and part.whole == (90, 200) and y <= 26 and 76 <= x <= 110
     for name, image in versions.items():
         np.testing.assert_array_equal(decoded(part.versions[name]), image[y : y + 64, x : x + 64])
     assert part.values == {'net': {'m': 1.0}}
