@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -84,23 +85,10 @@ def run_clip(net: nn.Module, clip: tuple[int, ...], how: How, repeats: int = 10,
     Raises:
         UserError: a network of which no graph can be made.
     """
-    if how.mode == 'graph' and not is_capturable(net):
-        raise UserError(f'mode: graph is not for {type(net).__name__}, which waits for the GPU in its midst')
     device = torch.device(how.device)
     memory = Memory(device)
-    generator = torch.Generator().manual_seed(0)
-    lq = torch.rand(clip, generator=generator).to(device)
-    dtype = PRECISIONS[how.precision]
-    if dtype != torch.float32:
-        cast_weights(net, dtype)
-    net.to(device)
-    run = GraphedNetwork(net).eval() if how.mode == 'graph' else net
-    with (
-        tensor_float_32(how.tf32),
-        deform_conv_that_runs(),
-        torch.inference_mode(),
-        torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32),
-    ):
+    lq = torch.rand(clip, generator=torch.Generator().manual_seed(0)).to(device)
+    with prepared(net, how) as run:
         out = run(lq)
         frames = out.shape[0] * (out.shape[1] if out.dim() == 5 else 1)
         del out
@@ -108,8 +96,30 @@ def run_clip(net: nn.Module, clip: tuple[int, ...], how: How, repeats: int = 10,
         for _ in range(max(1, warm_up - 1)):
             run(lq)
         milliseconds = tuple(milliseconds_of(lambda: run(lq), device) for _ in range(repeats))
-    peak = memory.peak()
+        peak = memory.peak()
     return Timing(milliseconds, frames, None if peak is None else peak - lq.nbytes)
+
+
+@contextmanager
+def prepared(net: nn.Module, how: How) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
+    """The network as ``how`` says: moved, its weights cast; inside, what it gives is called with clips on the device.
+
+    Raises:
+        UserError: a network of which no graph can be made.
+    """
+    if how.mode == 'graph' and not is_capturable(net):
+        raise UserError(f'mode: graph is not for {type(net).__name__}, which waits for the GPU in its midst')
+    device, dtype = torch.device(how.device), PRECISIONS[how.precision]
+    if dtype != torch.float32:
+        cast_weights(net, dtype)
+    net.to(device)
+    with (
+        tensor_float_32(how.tf32),
+        deform_conv_that_runs(),
+        torch.inference_mode(),
+        torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32),
+    ):
+        yield GraphedNetwork(net).eval() if how.mode == 'graph' else net
 
 
 class Memory:
@@ -119,6 +129,7 @@ class Memory:
         self._device = device if device.type == 'cuda' else None
         if self._device is not None:
             torch.cuda.synchronize(self._device)
+            gc.collect()  # graphs of before lie in cycles
             torch.cuda.empty_cache()
             self._before = torch.cuda.memory_allocated(self._device)
 

@@ -1,0 +1,1 @@
+"""What benchmarks/networks.py measures: cases, floors, inference, training, profiles."""
