@@ -11,7 +11,7 @@ from basicsr_ssm.errors import UserError
 from basicsr_ssm.tables.complexity import recurrent_step
 from basicsr_ssm.tables.measurements import MEASUREMENTS, memory, running
 from basicsr_ssm.tables.measurements.networks import build
-from basicsr_ssm.tables.measurements.running import How, Timing, run_clip
+from basicsr_ssm.tables.measurements.running import How, Timing, prepared, run_clip
 
 VSRM_TINY = {'type': 'VSRM', 'embed_dim': 12, 'depths': [1], 'd_state': 4, 'attention_heads': 2}
 BASICVSR = {'type': 'BasicVSR', 'num_feat': 8, 'num_block': 1}
@@ -134,8 +134,8 @@ def gpu(monkeypatch):
 
 
 def test_no_graph_of_a_peer(gpu):
-    with pytest.raises(UserError, match='graph is not for BasicVSR'):
-        run_clip(build(BASICVSR), (1, 2, 3, 64, 64), How(mode='graph', device='cuda'))
+    with pytest.raises(UserError, match='graph is not for BasicVSR'), prepared(build(BASICVSR), How(mode='graph')):
+        pass
 
 
 def test_memory_stops_where_it_runs_out(gpu, monkeypatch, tmp_path):
