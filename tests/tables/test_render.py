@@ -52,7 +52,7 @@ def test_markdown(ablation):
         if line.startswith('|'):
             cells = [cell.strip() for cell in line.strip('|').split('|')]
             rows[cells[0]] = cells[1:]
-    assert text.startswith('## VSRM, Tab. 3 (Sec. 5.3): ')
+    assert text.startswith('## VSRM, Tab. 3 (Sec. 5.3): ') and 'the paper / ours / the difference' in text
     assert rows['row'] == ['PSNR', 'M parameters', 'G multiply-adds', 'G of scans']
     assert rows['Mamba (ours)'] == ['31.09 / 31.23 / +0.14', '8.61 / 8.49 / -0.12', '159.2 / 101.8 / -57.4', '19.0']
     assert rows['Full Attn'][:2] == ['31.06 / not run / –', '7.68 / not run / –']

@@ -24,9 +24,10 @@ def markdown(table: Beside, picture: bool = False) -> str:
     padded = (' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     body = ''.join(f'| {row} |\n' for row in padded)
     notes = ''.join(f'[{number}] {note}\n' for number, note in enumerate(table.notes, 1))
-    return '\n'.join(
-        filter(None, [f'## {table.heading}\n', body, notes.replace('\n', '  \n'), *_paragraphs(table, picture)])
-    )
+    compared = any(table.compared(metric) for metric in table.entry.metrics)
+    legend = 'Each cell: the paper / ours / the difference.\n' if compared else ''
+    parts = [f'## {table.heading}\n', legend, body, notes.replace('\n', '  \n'), *_paragraphs(table, picture)]
+    return '\n'.join(filter(None, parts))
 
 
 def csv_text(table: Beside) -> str:

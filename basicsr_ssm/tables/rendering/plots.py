@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.tables.rendering.beside import Beside
+from basicsr_ssm.tables.rendering.beside import OUT_OF_MEMORY, Beside
 
 
 def plot(table: Beside, runs: Path) -> bytes | None:
@@ -35,10 +35,20 @@ def _lines(table: Beside, runs: Path) -> bytes:
         ours = [(line.row.at[1], line.ours[metric.key]) for line in lines if metric.key in line.ours]
         paper = [(line.row.at[1], line.paper[metric.key]) for line in lines if metric.key in line.paper]
         if ours:
-            (drawn,) = axes.plot(*zip(*ours, strict=True), marker='o', markersize=4, label=f'{name}, ours')
+            beyond = [line.row.at[1] for line in lines if line.our_cell(metric) == OUT_OF_MEMORY]
+            end = f' (out of memory at {min(beyond)})' if beyond else ''
+            (drawn,) = axes.plot(*zip(*ours, strict=True), marker='o', markersize=4, label=f'{name}, ours{end}')
         if paper:
             colour = drawn.get_color() if ours else 'black'
-            axes.plot(*zip(*paper, strict=True), 'x', color=colour, markersize=9, label=f'{name}, paper')
+            axes.plot(
+                *zip(*paper, strict=True),
+                'x',
+                color=colour,
+                markersize=10,
+                markeredgewidth=2,
+                zorder=5,
+                label=f'{name}, paper',
+            )
     axes.set_xlabel(table.entry.plot_axis)
     axes.set_ylabel(metric.title)
     axes.set_xticks(sorted({line.row.at[1] for line in table.lines}))
@@ -82,6 +92,7 @@ def _axes(table: Beside):
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set_title(table.heading, fontsize=10)
+    axes.set_axisbelow(True)
     axes.spines[['top', 'right']].set_visible(False)
     return figure, axes
 
