@@ -127,7 +127,7 @@ def test_interpreter_copies_no_parts(monkeypatch):
     module = importlib.import_module('basicsr_ssm.ops.conv2d.torch_op')
     given, seen = arguments((1, 3, 4), [16, 16, 2], 8, residual=True), []
     original = module._near
-    monkeypatch.setattr(module, '_near', lambda v, together: seen.append(original(v, together) is v) or v)
+    monkeypatch.setattr(module, '_near', lambda v, *apart: seen.append(original(v, *apart) is v) or v)
     compare(given)
     assert seen == [True] * 4
 

@@ -36,7 +36,7 @@ else:  # the interpreter multiplies the bits of bfloat16
 
 @triton.jit
 def _steps(strides, i: tl.constexpr, VEC: tl.constexpr):
-    """From channel to channel, row to row, column to column; `strides` are coded (`torch_op._coded`)."""
+    """From channel to channel, row to row, column to column; `strides` are coded (`launch.Form.coded`)."""
     return (strides[i][1] - 3) >> 1, ((strides[i][2] - 3) >> 1) * VEC, ((strides[i][3] - 3) >> 1) * VEC
 
 
