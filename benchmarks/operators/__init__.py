@@ -2,6 +2,7 @@
 
 from operators import (
     causal_conv1d,
+    conv2d,
     depthwise_conv,
     flow_guided_deform_conv,
     selective_scan,
@@ -14,6 +15,7 @@ OPERATORS = {
     'window_cross_scan': window_cross_scan.cases,
     'windowed_ssd': windowed_ssd.cases,
     'causal_conv1d': causal_conv1d.cases,
+    'conv2d': conv2d.cases,
     'depthwise_conv': depthwise_conv.cases,
     'flow_guided_deform_conv': flow_guided_deform_conv.cases,
 }

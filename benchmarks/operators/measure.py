@@ -28,7 +28,7 @@ class Form:
 @dataclass
 class Case:
     """One shape and dtype of an operator. `work`: operations of the forward pass by unit; backward does `more` times as
-    many."""
+    many. `passes`: those that ours has."""
 
     shape: str
     dtype: torch.dtype
@@ -37,6 +37,7 @@ class Case:
     vendor: Form | None = None
     work: dict[str, float] = field(default_factory=dict)
     more: float = 2
+    passes: tuple[str, ...] = PASSES
 
 
 @dataclass
@@ -54,10 +55,10 @@ class Rates:
 
 
 def measured(case: Case, rates: Rates, reference: bool) -> Iterator[tuple[str, ...]]:
-    """The two rows of a case."""
-    ours, vendor = results(case.ours), results(case.vendor)
-    plain = results(case.reference, replayed=False) if reference else None
-    for i, name in enumerate(PASSES):
+    """The rows of a case, one a pass."""
+    ours, vendor = results(case.ours, case.passes), results(case.vendor, case.passes)
+    plain = results(case.reference, case.passes, replayed=False) if reference else None
+    for i, name in enumerate(case.passes):
         floor = floor_of(case, rates, i)
         yield (
             case.shape, str(case.dtype).removeprefix('torch.'), name, f'{ours[0][i]:.3f}',
@@ -80,8 +81,9 @@ def floor_of(case: Case, rates: Rates, i: int) -> float:
     return 1e3 * max(moved / rates.bandwidth, work * (case.more if i else 1))
 
 
-def results(form: Form | None, replayed: bool = True):
-    """((forward, backward) ms, (forward, step) MiB beyond what is there before), or None where there is no form."""
+def results(form: Form | None, passes: tuple[str, ...] = PASSES, replayed: bool = True):
+    """((forward, backward) ms, (forward, step) MiB beyond what is there before), or None where there is no form; the
+    first of each only where `passes` end there."""
     if form is None:
         return None
 
@@ -89,20 +91,19 @@ def results(form: Form | None, replayed: bool = True):
         with torch.no_grad():
             return form.call(*form.tensors)
 
-    peaks = peak(forward), peak(lambda: gradients(form, form.call(*form.tensors)))
+    whole = 'backward' in passes
+    peaks = [peak(forward)]
+    if whole:
+        peaks.append(peak(lambda: gradients(form, form.call(*form.tensors))))
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):  # gradients run on the stream of their forward pass
-        y = form.call(*form.tensors)
-        slope = torch.randn_like(y)
-
-        def backward():
-            return gradients(form, y, slope)
-
-        if replayed:
-            times = tuple(of_replays(call, stream) for call in (forward, backward))
-        else:
-            times = tuple(timed(call, 5) for call in (forward, backward))
+        calls = [forward]
+        if whole:
+            y = form.call(*form.tensors)
+            slope = torch.randn_like(y)
+            calls.append(lambda: gradients(form, y, slope))
+        times = [of_replays(call, stream) if replayed else timed(call, 5) for call in calls]
     torch.cuda.current_stream().wait_stream(stream)
     return times, peaks
 
