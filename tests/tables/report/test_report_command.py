@@ -271,6 +271,12 @@ def test_options_without_scale(results, capsys):
     assert 'the options of the test have no scale or no val.metrics' in capsys.readouterr().err
 
 
+def test_scale_that_bicubic_does_not_know(results, capsys):
+    edit(results / 'one/options.json', lambda opt: opt.update(scale=5))
+    assert 'Without bicubic' in report('results/one')
+    assert 'bicubic up-sampling is there for scales 2, 3, 4, 6, 8, not 5' in capsys.readouterr().err
+
+
 def lower_scale(opt):
     opt['scale'] = 4
 
