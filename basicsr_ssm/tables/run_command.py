@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.tables.list_command import OUTPUT
+from basicsr_ssm.tables.running import KINDS
 
 if TYPE_CHECKING:
     from basicsr_ssm.tables.running.plan import Job
@@ -22,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('names', nargs='+', metavar='NAME', help='tables or figures of `tables list`, or all')
     add('--row', nargs='+', default=[], metavar='ROW', help='only these rows')
-    add('--only', choices=['trained', 'measured'], help='only what is trained and tested, or only measurements')
+    only = 'only what is trained and tested, only what is measured, or only these tests and measurements'
+    add('--only', nargs='+', default=[], metavar='trained|measured|NAME', help=only)
     add('--output', type=Path, default=OUTPUT, metavar='DIR', help=f'results and runs (default: {OUTPUT})')
     add('--options', type=Path, metavar='DIR', help="folder of option files (default: the checkout's, or ./options)")
     add('--data', nargs='+', default=[], metavar='NAME=DIR', help='hyperkvasir=DIR stands for datasets/hyperkvasir')
@@ -59,7 +61,11 @@ def run(args: argparse.Namespace) -> int:
         if job.kept and not job.parts:
             _say(f'{job.name}: finished before')
     left = [job for job in jobs if job.parts]
-    failed = submit(left, request, _again(args), _say) if args.slurm else run_jobs(left, request, args.gpus, _say)
+    failed = (
+        submit(left, request, lambda job: _again(args, job), _say)
+        if args.slurm
+        else run_jobs(left, request, args.gpus, _say)
+    )
     return _summary(jobs, len(left), failed, args.slurm)
 
 
@@ -73,7 +79,7 @@ def _request(args: argparse.Namespace) -> Request:
         settings=tuple(args.settings),
         data=_named('--data', args.data),
         weights={name: Path(file) for name, file in _named('--weights', args.weights).items()},
-        only=args.only,
+        only=tuple(args.only),
         replace=args.replace,
     )
 
@@ -98,7 +104,7 @@ def _show(jobs: list[Job], request: Request, args: argparse.Namespace) -> None:
         for name, reason in job.lacking.items():
             print(f'  {name}: {reason}')
         if args.slurm and job.parts:
-            print(script(job, request, _again(args)))
+            print(script(job, request, _again(args, job)))
             continue
         for part in job.parts:
             print(f'  {part.name}:')
@@ -108,12 +114,19 @@ def _show(jobs: list[Job], request: Request, args: argparse.Namespace) -> None:
                 print(''.join(f'      {source}: {change}\n' for change in changes), end='')
 
 
-def _again(args: argparse.Namespace) -> list[str]:
-    """The arguments of this command for one row."""
+def _again(args: argparse.Namespace, job: Job) -> list[str]:
+    """The arguments of this command for one row: those that it uses."""
     words = ['--output', str(args.output.resolve())]
-    for option, value in (('--only', args.only), ('--iterations', args.iterations), ('--options', args.options)):
+    for option, value in (('--iterations', args.iterations), ('--options', args.options)):
         words += [option, str(value)] if value is not None else []
-    for option, values in (('--data', args.data), ('--weights', args.weights), ('--set', args.settings)):
+    used = {*job.data, *job.weights}
+    parts = {*KINDS, *job.row.parts()}
+    for option, values in (
+        ('--only', [name for name in args.only if name in parts]),
+        ('--data', [word for word in args.data if word.partition('=')[0] in used]),
+        ('--weights', [word for word in args.weights if word.partition('=')[0] in used]),
+        ('--set', job.settings),
+    ):
         words += [option, *values] if values else []
     return words + (['--replace'] if args.replace else [])
 

@@ -104,7 +104,7 @@ def test_every_row_has_its_option_files(name, runs):
 
 def test_ablations_on_the_second_data_set(runs):
     """LDPolyp's row has its recipe and HyperKvasir's change."""
-    (job,) = runs.jobs('medvsr_tab3', ['linear_attention'], only='trained')
+    (job,) = runs.jobs('medvsr_tab3', ['linear_attention'], only=('trained',))
     own = {part.name: part.steps[0].files[part.steps[0].folder / 'train.yml'] for part in job.parts}
     options = {name: yaml.safe_load(text) for name, text in own.items()}
     assert options['hyperkvasir']['network_g'] == options['ldpolyp']['network_g']
@@ -113,7 +113,7 @@ def test_ablations_on_the_second_data_set(runs):
 
 
 def test_vimeo_goes_on_from_the_training_on_reds(runs):
-    (job,) = runs.jobs('vsrm_tab2', ['VSRM-16'], only='trained')
+    (job,) = runs.jobs('vsrm_tab2', ['VSRM-16'], only=('trained',))
     reds4, vimeo90k, _ = job.parts
     first, second = vimeo90k.steps[:2]
     assert first == reds4.steps[0]

@@ -92,19 +92,23 @@ def sbatch(tmp_path, monkeypatch):
 
 
 def test_slurm(tmp_path, sbatch, capsys):
-    words = ['tables', 'run', 'vsrm_tab3', 'vsrm_tab4', '--slurm', '--only', 'trained', '--iterations', '50']
-    assert cli.main([*words, '--data', 'reds=/data/my reds']) == 0
+    words = ['tables', 'run', 'vsrm_tab3', 'vsrm_tab4', 'medvsr_tab5', '--slurm', '--only', 'trained']
+    words += ['--iterations', '50', '--set', 'network_g:mid_channels=32', 'train:amp=bf16']
+    assert cli.main([*words, '--data', 'reds=/data/my reds', 'hyperkvasir=/data/hk']) == 0
     script = (tmp_path / 'results/tables/vsrm_tab4/dca.sbatch').read_text()
     assert '#SBATCH --gpus=1\n' in script and f'cd {tmp_path}' in script
     command = script.splitlines()[-1]
     assert '-m basicsr_ssm tables run vsrm_tab4 --row dca --output' in command
-    assert command.endswith("--only trained --iterations 50 --data 'reds=/data/my reds'")
+    assert command.endswith("--iterations 50 --only trained --data 'reds=/data/my reds' --set train:amp=bf16")
+    other = (tmp_path / 'results/tables/medvsr_tab5/MedVSR.sbatch').read_text()
+    assert other.rstrip().endswith('--data hyperkvasir=/data/hk --set network_g:mid_channels=32 train:amp=bf16')
     calls = sbatch.read_text().splitlines()
-    assert len(calls) == 9
+    assert len(calls) == 12
+    calls = calls[:9]
     base = next(i for i, call in enumerate(calls, 1) if call.endswith('vsrm_tab3/mamba.sbatch'))
     assert calls[-1].endswith('vsrm_tab4/dca.sbatch') and f'--dependency=afterany:{base} ' in calls[-1]
     assert not any('--dependency' in call for call in calls[:-1])
-    assert '9 rows submitted' in capsys.readouterr().err
+    assert '12 rows submitted' in capsys.readouterr().err
 
 
 def test_slurm_without_sbatch(tmp_path, monkeypatch, capsys):

@@ -50,13 +50,13 @@ def test_a_row(runs):
 
 
 def test_what_is_finished_is_not_run_again(runs):
-    runs.run('medvsr_tab2', ['t-3'], only='measured')
+    runs.run('medvsr_tab2', ['t-3'], only=('measured',))
     assert len(runs.calls()) == 2
     runs.run('medvsr_tab2', ['t-3'])
     assert [name for name, *_ in runs.calls()] == ['tables', 'tables', 'train', 'test']
     (job,) = runs.jobs('medvsr_tab2', ['t-3'])
     assert job.parts == [] and job.kept == ['complexity', 'latency', 'hyperkvasir']
-    runs.run('medvsr_tab2', ['t-3'], only='trained', replace=True)
+    runs.run('medvsr_tab2', ['t-3'], only=('trained',), replace=True)
     assert [name for name, *_ in runs.calls()][4:] == ['test']  # the training stays
 
 
@@ -91,8 +91,8 @@ def test_rows_side_by_side(runs, monkeypatch):
 def test_two_rows_of_one_training_side_by_side(runs, monkeypatch):
     """The second one waits, and does not train it again."""
     monkeypatch.setenv('FAKE_SLEEP', '0.5')
-    jobs = [*runs.jobs('vsrm_tab3', ['mamba'], only='trained'), *runs.jobs('vsrm_tab4', ['dca'], only='trained')]
-    assert run_jobs(jobs, runs.request(only='trained'), ['0', '1'], lambda text: None) == {}
+    jobs = [*runs.jobs('vsrm_tab3', ['mamba'], only=('trained',)), *runs.jobs('vsrm_tab4', ['dca'], only=('trained',))]
+    assert run_jobs(jobs, runs.request(only=('trained',)), ['0', '1'], lambda text: None) == {}
     assert [name for name, *_ in runs.calls()] == ['train', 'test']
     assert runs.result('vsrm_tab4', 'dca')['parts'] == runs.result('vsrm_tab3', 'mamba')['parts']
 
@@ -120,21 +120,44 @@ def test_a_reduced_row_is_marked(runs):
     with pytest.raises(UserError, match='made with other options; choose another --output, or --replace it'):
         runs.jobs('medvsr_tab2', ['t-4'])
     assert [name for name, *_ in runs.calls()].count('train') == 1
-    runs.run('medvsr_tab2', ['t-4'], only='trained', replace=True)  # the whole schedule is another training
+    runs.run('medvsr_tab2', ['t-4'], only=('trained',), replace=True)  # the whole schedule is another training
     assert [name for name, *_ in runs.calls()].count('train') == 2
 
 
 def test_settings_nobody_takes(runs):
     with pytest.raises(UserError, match='--set network_g:mid_chanels=3: .*did you mean mid_channels'):
         runs.jobs('medvsr_tab2', ['t-4'], settings=('network_g:mid_chanels=3',))
-    with pytest.raises(UserError, match='--weights VSRM: none of these rows is called so; rows: t-4'):
+    with pytest.raises(UserError, match='--weights VSRM: no row that takes weights is called so; known: t-4'):
         runs.jobs('medvsr_tab2', ['t-4'], weights={'VSRM': Path('x')})
     with pytest.raises(UserError, match=r'num_propagated_4.yml:\n  train.total_iter: expected a whole number'):
         runs.jobs('medvsr_tab2', ['t-4'], settings=('train:total_iter=x',))
 
 
+def test_what_no_row_uses(runs):
+    for more, said in (
+        ({'weights': {'VSRM': Path('x')}}, '--weights VSRM: no row that takes weights is called so; known: $'),
+        ({'data': {'reds': 'x'}}, '--data reds: no option file of these rows has anything in datasets/reds'),
+        ({'only': ('latence',)}, '--only latence: these rows have no such part; did you mean latency'),
+    ):
+        with pytest.raises(UserError, match=said.replace('known: $', 'known: nothing')):
+            runs.jobs('vsrm_tab8', ['VSRM'], **more)
+
+
+def test_a_test_that_fails_leaves_the_others_of_its_row(runs, monkeypatch):
+    """But a training that fails takes along what needs it."""
+    monkeypatch.setenv('FAKE_FAIL', 'datasets/vimeo90k/test')
+    failed = runs.run('vsrm_tab2', ['VSRM-16'])
+    assert list(failed) == ['vsrm_tab2/VSRM-16'] and failed['vsrm_tab2/VSRM-16'].startswith('vimeo90k: test ended')
+    assert list(runs.result('vsrm_tab2', 'VSRM-16')['parts']) == ['complexity', 'reds4', 'vid4']
+    monkeypatch.setenv('FAKE_FAIL', 'name: REDS_train')
+    before = len(runs.calls())
+    failed = runs.run('vsrm_tab2', ['VSRM-16'], settings=('train:total_iter=9',), replace=True, only=('trained',))
+    assert failed['vsrm_tab2/VSRM-16'].startswith('reds4: train ended')
+    assert len(runs.calls()) == before + 1
+
+
 def test_settings_of_measurements(runs):
-    runs.run('medvsr_tab2', ['t-2'], only='measured', settings=('latency:frames=4', 'latency:precision=bf16'))
+    runs.run('medvsr_tab2', ['t-2'], only=('measured',), settings=('latency:frames=4', 'latency:precision=bf16'))
     parts = runs.result('medvsr_tab2', 't-2')['parts']
     assert parts['latency']['figures']['settings'] == {'size': [144, 180], 'frames': 4, 'precision': 'bf16'}
     assert parts['latency']['changes'] == {'latency': ['latency.frames: 4 (50)', 'latency.precision: bf16 (not set)']}
@@ -145,7 +168,7 @@ def test_data_elsewhere(runs, tmp_path):
     clips = tmp_path / 'elsewhere/test/GT.lmdb'
     clips.mkdir(parents=True)
     (clips / 'a').write_text('frame')
-    runs.run('medvsr_tab2', ['t-2'], only='trained', data={'hyperkvasir': str(tmp_path / 'elsewhere')})
+    runs.run('medvsr_tab2', ['t-2'], only=('trained',), data={'hyperkvasir': str(tmp_path / 'elsewhere')})
     data = runs.result('medvsr_tab2', 't-2')['parts']['hyperkvasir']['data']
     assert all(root.startswith(str(tmp_path / 'elsewhere')) for root in data)
     assert data[str(clips)]['of'] == 'files' and len(data[str(clips)]['sha256']) == 64
@@ -154,10 +177,10 @@ def test_data_elsewhere(runs, tmp_path):
 def test_peers_with_weights_and_without(runs, tmp_path):
     (tmp_path / 'basicvsr.pth').write_text('weights')
     weights = {'BasicVSR/vid4': tmp_path / 'basicvsr.pth'}
-    jobs = runs.jobs('vsrm_tab2', ['BasicVSR', 'BasicVSR++'], weights=weights, only='trained')
+    jobs = runs.jobs('vsrm_tab2', ['BasicVSR', 'BasicVSR++'], weights=weights, only=('trained',))
     assert [list(job.lacking) for job in jobs] == [['reds4', 'vimeo90k'], ['reds4', 'vimeo90k', 'vid4']]
     assert jobs[0].lacking['reds4'] == 'needs --weights BasicVSR=FILE or --weights BasicVSR/reds4=FILE'
-    assert runs.run('vsrm_tab2', ['BasicVSR', 'BasicVSR++'], weights=weights, only='trained') == {}
+    assert runs.run('vsrm_tab2', ['BasicVSR', 'BasicVSR++'], weights=weights, only=('trained',)) == {}
     assert [name for name, *_ in runs.calls()] == ['test']
     part = runs.result('vsrm_tab2', 'BasicVSR')['parts']['vid4']
     assert part['weights']['file'].endswith('basicvsr.pth') and len(part['weights']['sha256']) == 64

@@ -36,12 +36,15 @@ def expand(row: Row, request: Request, settings: Settings) -> tuple[list[Part], 
     """
     parts, lacking = [], {}
     network = row.network
-    if network is None and row.measured and row.trained:
+    if network is None and row.trained and any(request.wants('measured', name) for name in row.measured):
         network = _trained_network(row.trained[0], request, settings)
-    for name in row.measured if request.wants('measured') else ():
-        parts.append(measured_part(row, name, network, request, settings))
-    for trained in row.trained if request.wants('trained') else ():
+    for name in row.measured:
+        if request.wants('measured', name):
+            parts.append(measured_part(row, name, network, request, settings))
+    for trained in row.trained:
         for test in trained.tests:
+            if not request.wants('trained', test):
+                continue
             if trained.train is None and request.weights_of(row, test) is None:
                 lacking[test] = f'needs --weights {row.id}=FILE or --weights {row.id}/{test}=FILE'
             else:

@@ -39,6 +39,14 @@ class Running:
     clock: float
 
 
+class StepError(UserError):
+    """A command that failed."""
+
+    def __init__(self, step: Step, message: str):
+        super().__init__(message)
+        self.step = step
+
+
 class Lane:
     """A GPU, and the row that it is given."""
 
@@ -49,7 +57,7 @@ class Lane:
 
 
 def run_jobs(jobs: list[Job], request: Request, gpus: list[str] | None, say: Callable[[str], None]) -> dict[str, str]:
-    """Do what is left of all jobs; a job that fails does not stop the others.
+    """Do what is left of all jobs; what fails does not stop the rest, but what needs it.
 
     Every finished command leaves a record beside what it made, every finished part is stored in the row's result: a run
     that was killed goes on from there. Commands end when this process does. Two rows, or two such runs, that share a
@@ -70,9 +78,10 @@ def run_jobs(jobs: list[Job], request: Request, gpus: list[str] | None, say: Cal
                 try:
                     _advance(lane, waiting, request, done, say)
                 except UserError as error:
-                    failed[lane.job.name] = str(error)
-                    say(f'{lane.job.name}: failed: {error}')
-                    lane.job = None
+                    part = lane.job.parts[0].name
+                    say(f'{lane.job.name}: {part} failed: {error}')
+                    failed[lane.job.name] = f'{failed.get(lane.job.name, "")}; {part}: {error}'.removeprefix('; ')
+                    _drop(lane.job, error)
             if any(lane.running for lane in lanes) or waiting:
                 time.sleep(POLL)
     finally:
@@ -122,6 +131,12 @@ def _advance(lane: Lane, waiting: deque[Job], request: Request, done: set[Path],
     lane.job = None
 
 
+def _drop(job: Job, error: UserError) -> None:
+    """Leave out the part that failed, and those that begin with the same command."""
+    step = getattr(error, 'step', None)
+    job.parts = [part for part in job.parts[1:] if step is None or all(s.record != step.record for s in part.steps)]
+
+
 def _is_done(step: Step, request: Request, done: set[Path]) -> bool:
     if request.replace and step.kind != 'train' and step.record not in done:
         return False
@@ -150,11 +165,11 @@ def _lock(folder: Path) -> IO | None:
 
 
 def _start(step: Step, lane: Lane, lock: IO, request: Request) -> Running:
-    for path, text in step.files.items():
-        write_file(path, text.encode())
     argv = [*request.program, *step.arguments]
     started = datetime.now(timezone.utc)
-    with step.log.open('a', encoding='utf-8') as log:
+    for path, text in step.files.items():
+        write_file(path, text.encode())
+    with writing(step.log), step.log.open('a', encoding='utf-8') as log:
         log.write(f'{started:%Y-%m-%d %H:%M:%S} {shlex.join(argv)}\n')
         log.flush()
         process = subprocess.Popen(
@@ -172,7 +187,7 @@ def _finish(running: Running, gpu: str | None) -> None:
     if status:
         # the kernel kills what asks for more memory than there is
         why = f'was killed by signal {-status}' if status < 0 else f'ended with status {status}'
-        raise UserError(f'{step.kind} {why}: {_last_words(step.log)} ({step.log})')
+        raise StepError(step, f'{step.kind} {why}: {_last_words(step.log)} ({step.log})')
     record = {
         'kind': step.kind,
         'digest': step.digest,

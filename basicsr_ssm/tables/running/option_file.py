@@ -12,7 +12,7 @@ from basicsr_ssm.options import OptionError, apply_overrides, known_keys
 
 
 class Settings:
-    """The user's KEY:KEY=VALUE, each to be taken by one option file at least."""
+    """The user's KEY:KEY=VALUE, and which of them were taken by an option file or a measurement."""
 
     def __init__(self, entries: Iterable[str]):
         self.refused: dict[str, OptionError | None] = dict.fromkeys(entries)
@@ -35,16 +35,14 @@ class Settings:
             try:
                 apply_overrides(options, [entry], lambda opt, path, entry=entry: _known(opt, path, entry, any_key))
             except OptionError as error:
-                self.refused[entry] = error
+                self.refused[entry] = OptionError(str(error).replace('--force_yml', '--set'))
             else:
                 self.taken.add(entry)
 
-    def check(self) -> None:
-        """Raise OptionError for one that nothing took."""
-        for entry, error in self.refused.items():
-            if entry not in self.taken:
-                reason = str(error).replace('--force_yml', '--set') if error else None
-                raise OptionError(reason or f'--set {entry}: none of these rows has such an option')
+    def reason(self, entry: str) -> OptionError:
+        """Why nothing has taken it."""
+        error = self.refused[entry]
+        return error or OptionError(f'--set {entry}: none of these rows has such an option')
 
 
 def _known(options: dict, path: tuple[str, ...], entry: str, any_key: tuple[str, ...]) -> Iterable[str]:

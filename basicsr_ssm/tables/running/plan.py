@@ -69,6 +69,7 @@ class Job:
         parts: what is left to do.
         kept: names of parts whose results are there.
         lacking: part → what it needs.
+        settings, data, weights: which of the request's this row uses.
     """
 
     entry: Entry
@@ -76,6 +77,9 @@ class Job:
     parts: list[Part] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     lacking: dict[str, str] = field(default_factory=dict)
+    settings: list[str] = field(default_factory=list)
+    data: list[str] = field(default_factory=list)
+    weights: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 import basicsr_ssm
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import sha256_of
+from basicsr_ssm.tables.entries.entry import Row
 
 SPYNET = 'SpyNet'
-KINDS = ('trained', 'measured')
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Request:
         settings: KEY:KEY=VALUE, for the option files and measurements that have such a key.
         data: data sets' folders: 'hyperkvasir' → what stands for datasets/hyperkvasir.
         weights: row, or row/test → checkpoint that is tested in place of a training; SpyNet → flow network.
-        only: 'trained' or 'measured' parts alone.
+        only: these parts alone: 'trained', 'measured', or names of tests and measurements; empty: all.
         replace: run tests and measurements again that have results.
         program: what runs `basicsr-ssm`.
     """
@@ -37,7 +37,7 @@ class Request:
     settings: tuple[str, ...] = ()
     data: Mapping[str, str] = field(default_factory=dict)
     weights: Mapping[str, Path] = field(default_factory=dict)
-    only: str | None = None
+    only: tuple[str, ...] = ()
     replace: bool = False
     program: tuple[str, ...] = (sys.executable, '-m', 'basicsr_ssm')
 
@@ -46,8 +46,8 @@ class Request:
         """Folder of trainings, tests and measurements, which tables share."""
         return self.output / 'runs'
 
-    def wants(self, kind: str) -> bool:
-        return self.only in (None, kind)
+    def wants(self, kind: str, part: str) -> bool:
+        return not self.only or bool({kind, part} & set(self.only))
 
     def place(self, value: object) -> object:
         """Options with the user's folders for data sets in their strings."""
@@ -60,12 +60,13 @@ class Request:
                 return f'{folder}{value.removeprefix(f"datasets/{name}")}'
         return value
 
-    def weights_of(self, row, test: str) -> Path | None:
-        """The user's checkpoint for a test of a row."""
-        for name in (f'{row.id}/{test}', f'{row.title}/{test}', row.id, row.title):
-            if name in self.weights:
-                return self.weights[name]
-        return None
+    def weights_name(self, row: Row, part: str) -> str | None:
+        """By which name --weights has a checkpoint for a test, or a measurement, of a row."""
+        names = (f'{row.id}/{part}', f'{row.title}/{part}', row.id, row.title)
+        return next((name for name in names if name in self.weights), None)
+
+    def weights_of(self, row: Row, part: str) -> Path | None:
+        return self.weights.get(self.weights_name(row, part))
 
 
 def weights_checksum(path: Path) -> str:

@@ -43,10 +43,15 @@ def script(job: Job, request: Request, arguments: list[str]) -> str:
     )
 
 
-def submit(jobs: list[Job], request: Request, arguments: list[str], say: Callable[[str], None]) -> dict[str, str]:
+def submit(
+    jobs: list[Job], request: Request, arguments: Callable[[Job], list[str]], say: Callable[[str], None]
+) -> dict[str, str]:
     """Write a script for each job and hand it to sbatch; of rows that share a training the later ones wait.
 
     Options of sbatch (partition, time, …) come from its own variables: SBATCH_PARTITION, SBATCH_TIMELIMIT, ….
+
+    Args:
+        arguments: of `tables run` for a job, beside its row's.
 
     Returns:
         Job → what went wrong.
@@ -56,7 +61,7 @@ def submit(jobs: list[Job], request: Request, arguments: list[str], say: Callabl
         path = request.output / job.entry.name / f'{job.row.id}.sbatch'
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, script(job, request, arguments).encode())
+        write_file(path, script(job, request, arguments(job)).encode())
         folders = [step.folder for part in job.parts for step in part.steps if step.kind == 'train']
         before = sorted({numbers[folder] for folder in folders if folder in numbers})
         try:
