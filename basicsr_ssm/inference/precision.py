@@ -1,4 +1,4 @@
-"""Networks that run under autocast, with their weights cast once."""
+"""Networks that run under autocast: their weights cast once, and laid out as a GPU reads them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ def cast_weights(net: nn.Module, dtype: torch.dtype) -> None:
 
     Those of convolutions over all channels and of linear layers, which hold nearly all parameters. What operators of
     this package read as it is (state-space parameters, depthwise filters, norms, biases) stays float32.
+
+    On a GPU the weights of convolutions also get the layout that `conv2d` reads, channels last, and would make anew in
+    every call; so move the network there first. That is worth a call for float32 too.
     """
     for module in net.modules():
-        if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1):
-            module.weight.data = module.weight.data.to(dtype)
+        convolves = isinstance(module, nn.Conv2d) and module.groups == 1
+        if convolves or isinstance(module, nn.Linear):
+            last = convolves and module.weight.is_cuda
+            layout = torch.channels_last if last else torch.preserve_format
+            module.weight.data = module.weight.data.to(dtype, memory_format=layout)

@@ -173,8 +173,7 @@ def _network(args: argparse.Namespace) -> tuple[torch.nn.Module, str, torch.dtyp
     _say(f'{description}, on {name} in {args.precision}')
     dtype = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}[args.precision]
     net = net.eval().to(name)
-    if dtype != torch.float32:
-        cast_weights(net, dtype)
+    cast_weights(net, dtype)
     return net, name, dtype
 
 

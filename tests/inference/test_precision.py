@@ -23,3 +23,14 @@ def test_the_same_under_autocast(name):
     assert torch.equal(*results)
     lower = sum(p.numel() for p in net.parameters() if p.dtype == torch.bfloat16)
     assert lower > 0.9 * sum(p.numel() for p in net.parameters())
+
+
+@pytest.mark.gpu
+def test_weights_of_convolutions_are_laid_out_on_a_gpu():
+    net = MedVSR(mid_channels=32, num_blocks=1, n_convfe=1, n_convrec=2).cuda()
+    before = {name: weight.clone() for name, weight in net.named_parameters()}
+    cast_weights(net, torch.float32)
+    for name, weight in net.named_parameters():
+        assert torch.equal(weight, before[name])
+        if name.startswith(('backbone', 'upconv')) and weight.dim() == 4:
+            assert weight.is_contiguous(memory_format=torch.channels_last)
