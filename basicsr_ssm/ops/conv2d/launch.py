@@ -11,7 +11,9 @@ import torch
 _FEWEST = 16  # channels that make a block of columns of their own
 _TILE, _SMALL_TILE = (8, 16), (4, 16)  # rows, columns of pixels; the small one where the others leave the GPU idle
 _MOST_OUT = 128  # outputs of a program
-_LOAD = 16  # bytes of one load
+_LOAD = 16  # bytes of one load; asynchronous ones of 16 pass by the first-level cache in Triton 3.6
+_STAGES = 3  # steps whose numbers are on their way, or there
+_WARP_OUT = 2048  # numbers of the result that a warp computes
 
 
 class Form(NamedTuple):
@@ -92,7 +94,7 @@ def plan(
     sizes, vecs = _groups(inputs, itemsize)
     sizes |= dict(
         TOTAL=total, OUT=out, SIDE=side, SHUFFLE=shuffle, ROWS=rows, COLUMNS=columns, N=n,
-        num_warps=8 if rows * columns * n > 128 * 64 else 4, num_stages=3,
+        num_warps=max(4, rows * columns * n // _WARP_OUT), num_stages=_STAGES,
     )  # fmt: skip
     return Launch(
         (blocks * tiles * images,),
