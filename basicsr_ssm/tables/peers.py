@@ -1,18 +1,19 @@
 """BasicSR's networks beside ours, where BasicSR itself needs CUDA or torchvision's compiled operators.
 
 BasicVSRPlusPlus and EDVR call torchvision.ops.deform_conv2d, which does not run where torchvision's compiled operators
-do not load, and BasicVSRPlusPlus leaves its alignment out where there is no CUDA device. Nothing of this changes
-BasicSR beyond a measurement.
+do not load, nor under autocast on a CPU, and BasicVSRPlusPlus leaves its alignment out where there is no CUDA device.
+Nothing of this changes BasicSR beyond a measurement.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from unittest import mock
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map_only
 
 from basicsr_ssm.ops import deform_conv2d
 
@@ -29,8 +30,24 @@ def torchvision_deform_conv_replaced() -> Iterator[None]:
 
 @contextmanager
 def deform_conv_that_runs() -> Iterator[None]:
-    """torchvision.ops.deform_conv2d as it is where torchvision's kernel loads, else this package's."""
-    with nullcontext() if _torchvision_runs() else torchvision_deform_conv_replaced():
+    """torchvision.ops.deform_conv2d in float32 under autocast on a CPU too, as autocast has it on a GPU; this package's
+    where torchvision's kernel does not load."""
+    if not _torchvision_runs():
+        with torchvision_deform_conv_replaced():
+            yield
+        return
+    import torchvision
+
+    plainly = torchvision.ops.deform_conv2d
+
+    def call(input, *args, **kwargs):
+        if input.is_cuda:
+            return plainly(input, *args, **kwargs)
+        with torch.autocast('cpu', enabled=False):
+            args, kwargs = tree_map_only(torch.Tensor, torch.Tensor.float, (args, kwargs))
+            return plainly(input.float(), *args, **kwargs).to(input.dtype)
+
+    with mock.patch.object(torchvision.ops, 'deform_conv2d', call):
         yield
 
 
