@@ -77,13 +77,10 @@ for (const article of document.querySelectorAll('.frame')) {
     const name = figure.querySelector('b').textContent;
     const canvas = make('canvas', {role: 'img', 'aria-label': `${image.alt}, magnified`});
     image.before(canvas);
-    image.hidden = true;
     image.style.display = 'none';
     return {name, image, canvas};
   });
-  const width = versions[0].image.width || +versions[0].image.getAttribute('width');
-  const w = +versions[0].image.getAttribute('width') || width;
-  const h = +versions[0].image.getAttribute('height');
+  const [w, h] = ['width', 'height'].map((side) => +versions[0].image.getAttribute(side));
   let [x, y] = article.dataset.detail.split(' ').map(Number);
 
   const stage = make('div', {
