@@ -111,6 +111,14 @@ def test_a_row_that_fails_leaves_the_others(runs, monkeypatch):
     assert [name for name, *_ in runs.calls()] == ['train', 'train', 'test', 'train', 'test']
 
 
+def test_a_training_that_fails_is_tried_once(runs, monkeypatch):
+    monkeypatch.setenv('FAKE_FAIL', 'name: REDS_train')
+    jobs = [*runs.jobs('vsrm_tab3', ['mamba'], only=('trained',)), *runs.jobs('vsrm_tab4', ['dca'], only=('trained',))]
+    failed = run_jobs(jobs, runs.request(only=('trained',)), ['0', '1'], lambda text: None)
+    assert list(failed) == ['vsrm_tab3/mamba', 'vsrm_tab4/dca'] and len(set(failed.values())) == 1
+    assert len(runs.calls()) == 1
+
+
 def test_a_reduced_row_is_marked(runs):
     runs.run('medvsr_tab2', ['t-4'], **REDUCED)
     part = runs.result('medvsr_tab2', 't-4')['parts']['hyperkvasir']

@@ -11,7 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO
@@ -47,6 +47,14 @@ class StepError(UserError):
         self.step = step
 
 
+@dataclass
+class Seen:
+    """Commands of this run, by their records: those that have ended well, and what was wrong with the others."""
+
+    done: set[Path] = field(default_factory=set)
+    failed: dict[Path, str] = field(default_factory=dict)
+
+
 class Lane:
     """A GPU, and the row that it is given."""
 
@@ -71,17 +79,17 @@ def run_jobs(jobs: list[Job], request: Request, gpus: list[str] | None, say: Cal
     """
     waiting, failed = deque(job for job in jobs if job.parts), {}
     lanes = [Lane(gpu) for gpu in gpus or [None]]
-    done: set[Path] = set()  # steps of this run, which --replace does not do again
+    seen = Seen()
     try:
         while waiting or any(lane.job for lane in lanes):
             for lane in lanes:
                 try:
-                    _advance(lane, waiting, request, done, say)
+                    _advance(lane, waiting, request, seen, say)
                 except UserError as error:
                     part = lane.job.parts[0].name
                     say(f'{lane.job.name}: {part} failed: {error}')
                     failed[lane.job.name] = f'{failed.get(lane.job.name, "")}; {part}: {error}'.removeprefix('; ')
-                    _drop(lane.job, error)
+                    _drop(lane.job, error, seen)
             if any(lane.running for lane in lanes) or waiting:
                 time.sleep(POLL)
     finally:
@@ -89,7 +97,7 @@ def run_jobs(jobs: list[Job], request: Request, gpus: list[str] | None, say: Cal
     return failed
 
 
-def _advance(lane: Lane, waiting: deque[Job], request: Request, done: set[Path], say: Callable[[str], None]) -> None:
+def _advance(lane: Lane, waiting: deque[Job], request: Request, seen: Seen, say: Callable[[str], None]) -> None:
     """Look after the lane's command, and start what can be started."""
     if lane.running is not None:
         if lane.running.process.poll() is None:
@@ -99,25 +107,27 @@ def _advance(lane: Lane, waiting: deque[Job], request: Request, done: set[Path],
             _finish(running, lane.gpu)
         finally:
             running.lock.close()
-        done.add(running.step.record)
+        seen.done.add(running.step.record)
     if lane.job is None:
         if not waiting:
             return
         lane.job = waiting.popleft()
     while lane.job.parts:
         part = lane.job.parts[0]
-        step = next((step for step in part.steps if not _is_done(step, request, done)), None)
+        step = next((step for step in part.steps if not _is_done(step, request, seen)), None)
         if step is None:
             _store(lane.job, part, request)
             say(f'{lane.job.name}: {part.name} done')
             lane.job.parts.pop(0)
             continue
+        if step.record in seen.failed:  # in another row
+            raise StepError(step, seen.failed[step.record])
         lock = _lock(step.folder)
         if lock is None:  # somebody else is at it: another row first
             waiting.append(lane.job)
             lane.job = None
             return
-        if _is_done(step, request, done):  # by whom we waited for
+        if _is_done(step, request, seen):  # by whom we waited for
             lock.close()
             continue
         try:
@@ -131,14 +141,17 @@ def _advance(lane: Lane, waiting: deque[Job], request: Request, done: set[Path],
     lane.job = None
 
 
-def _drop(job: Job, error: UserError) -> None:
+def _drop(job: Job, error: UserError, seen: Seen) -> None:
     """Leave out the part that failed, and those that begin with the same command."""
     step = getattr(error, 'step', None)
+    if step is not None:
+        seen.failed[step.record] = str(error)
     job.parts = [part for part in job.parts[1:] if step is None or all(s.record != step.record for s in part.steps)]
 
 
-def _is_done(step: Step, request: Request, done: set[Path]) -> bool:
-    if request.replace and step.kind != 'train' and step.record not in done:
+def _is_done(step: Step, request: Request, seen: Seen) -> bool:
+    # --replace means once in a run
+    if request.replace and step.kind != 'train' and step.record not in seen.done:
         return False
     record = _record(step)
     return record is not None and record['digest'] == step.digest
