@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_arguments(tables.add_parser(name, help=command.HELP, description=command.HELP))
     help = 'parameters and multiply-adds of VSRM and its ablations (Tab. 3 to 6 and 8); no GPU needed'
     parameters = tables.add_parser('parameters', help=help, description=help)
-    parameters.add_argument('--no-multiply-adds', action='store_true', help='parameters alone: seconds, not minutes')
+    parameters.add_argument('--no-multiply-adds', action='store_true', help='parameters alone, in seconds')
     parameters.add_argument('--output', type=Path, metavar='FILE.md', help='write the table there, too')
 
 
