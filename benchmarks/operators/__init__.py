@@ -5,6 +5,7 @@ from operators import (
     conv2d,
     depthwise_conv,
     flow_guided_deform_conv,
+    flow_warp,
     selective_scan,
     window_cross_scan,
     windowed_ssd,
@@ -18,4 +19,5 @@ OPERATORS = {
     'conv2d': conv2d.cases,
     'depthwise_conv': depthwise_conv.cases,
     'flow_guided_deform_conv': flow_guided_deform_conv.cases,
+    'flow_warp': flow_warp.cases,
 }
