@@ -92,14 +92,18 @@ def plan(
         if images * tiles * blocks >= 2 * multiprocessors:
             break
     sizes, vecs = _groups(inputs, itemsize)
+    steps, together = (0, 0, 0, 0), 0
+    if residual is not None:
+        steps, together = residual.strides, residual.vec if residual.strides[1] == 1 else 0
+        steps = tuple(step // (together or 1) for step in steps)
     sizes |= dict(
-        TOTAL=total, OUT=out, SIDE=side, SHUFFLE=shuffle, ROWS=rows, COLUMNS=columns, N=n,
+        RESIDUAL=together, TOTAL=total, OUT=out, SIDE=side, SHUFFLE=shuffle, ROWS=rows, COLUMNS=columns, N=n,
         num_warps=max(4, rows * columns * n // _WARP_OUT), num_stages=_STAGES,
     )  # fmt: skip
     return Launch(
         (blocks * tiles * images,),
         tuple(v.coded(vec) for v, vec in zip(inputs, vecs, strict=True)),
-        (height, width, across, tiles, blocks, *(residual.strides if residual else (0, 0, 0, 0))),
+        (height, width, across, tiles, blocks, *steps),
         sizes,
     )
 

@@ -121,13 +121,14 @@ def convolve(
     inputs, strides, weight, bias, residual, out,
     slope, height, width, across, tiles, blocks, residual_n, residual_c, residual_h, residual_w,
     STARTS: tl.constexpr, ENDS: tl.constexpr, CHANNELS: tl.constexpr, FIRST: tl.constexpr, WIDTHS: tl.constexpr,
-    VECS: tl.constexpr, TOTAL: tl.constexpr, OUT: tl.constexpr, SIDE: tl.constexpr, SHUFFLE: tl.constexpr,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, N: tl.constexpr,
+    VECS: tl.constexpr, RESIDUAL: tl.constexpr, TOTAL: tl.constexpr, OUT: tl.constexpr, SIDE: tl.constexpr,
+    SHUFFLE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, N: tl.constexpr,
 ):  # fmt: skip
     """(blocks of outputs · tiles · n,); bias and residual may be None; `out` is contiguous, channels last.
 
     Each group of inputs that are alike STARTS at an input and ENDS before another, and has: CHANNELS of one of them,
-    which of all channels is the FIRST, WIDTH, and the unit VEC of their strides (n, c, h, w).
+    which of all channels is the FIRST, WIDTH, and the unit VEC of their strides (n, c, h, w). RESIDUAL is the unit of
+    its strides where its channels lie side by side, else 0.
     out = max(v, 0) + slope · min(v, 0) + residual.
     """
     program = tl.program_id(0)
@@ -139,11 +140,22 @@ def convolve(
     y, x = top + row, left + column
     bits = _reached(y, x, height, width, SIDE)
     n = block * N + tl.arange(0, N)
+    PLANES: tl.constexpr = OUT // (SHUFFLE * SHUFFLE)
     if SHUFFLE == 1:
-        o = n
+        o, channel = n, n
+        line, pixel = row[:, None], column[:, None]
     else:
-        o = n % (OUT // (SHUFFLE * SHUFFLE)) * (SHUFFLE * SHUFFLE) + n // (OUT // (SHUFFLE * SHUFFLE))
-        o = tl.where(n < OUT, o, OUT)
+        channel, part = n % PLANES, n // PLANES
+        o = tl.where(n < OUT, channel * (SHUFFLE * SHUFFLE) + part, OUT)
+        line = row[:, None] * SHUFFLE + (part // SHUFFLE)[None, :]
+        pixel = column[:, None] * SHUFFLE + (part % SHUFFLE)[None, :]
+    there = ((y < height) & (x < width))[:, None] & (n < OUT)[None, :]
+    if residual is not None:  # asked for early, for nothing hides its way
+        v_h, v_w = residual_h * max(1, RESIDUAL), residual_w * max(1, RESIDUAL)
+        at = residual + image * (residual_n.to(tl.int64) * max(1, RESIDUAL))
+        at += (top * SHUFFLE) * v_h.to(tl.int64) + (left * SHUFFLE) * v_w.to(tl.int64)
+        far = channel[None, :] * residual_c.to(tl.int64) if RESIDUAL == 0 else channel[None, :]
+        added = tl.load(at + (line * v_h + pixel * v_w + far), mask=there, other=0.0)
 
     acc = tl.zeros((ROWS * COLUMNS, N), tl.float32)
     for g in tl.static_range(len(STARTS)):
@@ -164,23 +176,8 @@ def convolve(
         acc += tl.load(bias + o, mask=o < OUT, other=0.0).to(tl.float32)[None, :]
     # a slope of 0 is that of a ReLU, which makes nothing of −∞ too
     acc = tl.where(acc < 0, tl.where(slope == 0, 0.0, acc * slope), acc)
-
-    PLANES: tl.constexpr = OUT // (SHUFFLE * SHUFFLE)
-    if SHUFFLE == 1:
-        channel = n
-        line, pixel = y[:, None], x[:, None]
-    else:
-        channel, part = n % PLANES, n // PLANES
-        line = y[:, None] * SHUFFLE + (part // SHUFFLE)[None, :]
-        pixel = x[:, None] * SHUFFLE + (part % SHUFFLE)[None, :]
-    there = ((y < height) & (x < width))[:, None] & (n < OUT)[None, :]
     if residual is not None:
-        at = residual + image * residual_n + (top * SHUFFLE) * residual_h.to(tl.int64)
-        at += (left * SHUFFLE) * residual_w.to(tl.int64)
-        inner = (line - top * SHUFFLE) * residual_h + (pixel - left * SHUFFLE) * residual_w
-        inner = inner + channel[None, :] * residual_c.to(tl.int64)
-        acc += tl.load(at + inner, mask=there, other=0.0).to(tl.float32)
-    whole = width.to(tl.int64) * SHUFFLE  # a line of the result
+        acc += added.to(tl.float32)
+    whole = width * SHUFFLE  # a line of the result
     at = out + ((image * height + top) * SHUFFLE * whole + left * SHUFFLE) * PLANES
-    inner = ((line - top * SHUFFLE) * (width * SHUFFLE) + (pixel - left * SHUFFLE)) * PLANES + channel[None, :]
-    tl.store(at + inner, acc.to(out.dtype.element_ty), mask=there)
+    tl.store(at + ((line * whole + pixel) * PLANES + channel[None, :]), acc.to(out.dtype.element_ty), mask=there)
