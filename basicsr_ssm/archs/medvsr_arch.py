@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from basicsr.archs.basicvsr_arch import ConvResidualBlocks
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -15,6 +14,7 @@ from basicsr_ssm.archs.flow import clip_flows
 from basicsr_ssm.archs.layout import channels_together
 from basicsr_ssm.archs.published_options import check_published
 from basicsr_ssm.archs.reconstruction import InnerStateSpaceReconstruction
+from basicsr_ssm.archs.residual_blocks import ConvResidualBlocks
 from basicsr_ssm.archs.spynet import SpyNet, start_without_motion
 from basicsr_ssm.archs.state_space_blocks import CROSS_MIXERS, CrossStateSpaceBlock
 from basicsr_ssm.archs.upsampling import UPSAMPLING_STEPS, add_upsampling, upsample
@@ -145,8 +145,8 @@ class MedVSR(nn.Module):
             propagated[name] = self._propagate(name, spatial, propagated, flows, lqs.device)
         outs = []
         for i in range(t):
-            features = torch.cat([spatial[i], *(frames[i] for frames in propagated.values())], dim=1)
-            out = upsample(self, self.reconstruction(features.to(lqs.device)), lqs[:, i], self.scale)
+            features = [frames[i].to(lqs.device) for frames in (spatial, *propagated.values())]
+            out = upsample(self, self.reconstruction(*features), lqs[:, i], self.scale)
             outs.append(out[:, :, : height * self.scale, : width * self.scale].to(home))
         return torch.stack(outs, dim=1)
 
@@ -194,7 +194,7 @@ class MedVSR(nn.Module):
         """The branch's output for a frame with these inputs: its spatial feature, and the earlier branches' outputs."""
         current = inputs[0]
         feature = channels_together(self._align(name, current, recent, chain)) if recent else torch.zeros_like(current)
-        return feature + self.backbone[name](torch.cat([*inputs, feature], dim=1))
+        return feature + self.backbone[name](*inputs, feature)
 
     def _align(
         self, name: str, current: torch.Tensor, recent: list[torch.Tensor], chain: list[torch.Tensor]
