@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
-from basicsr_ssm.archs.layout import has_channels_together
+from basicsr_ssm.ops.layout import has_channels_together
 
 
 def partition(x: torch.Tensor, size: int) -> torch.Tensor:
@@ -34,7 +34,8 @@ def over_windows(function: Callable[..., torch.Tensor], size: int, *features: to
     together = has_channels_together(features[0])
     height, width = features[0].shape[2:]
     below, right = -height % size, -width % size
-    features = [F.pad(f, (0, right, 0, below)) for f in features]
+    if below or right:
+        features = [F.pad(f, (0, right, 0, below)) for f in features]
     tokens = function(*(partition(f, size) for f in features))
     return merge(tokens, size, height + below, width + right, together)[:, :, :height, :width]
 

@@ -97,7 +97,8 @@ def test_interpreter_takes_any_layout():
     feature, raw = (v.contiguous(memory_format=torch.channels_last) for v in (feature, raw))
     flow, weight = flow.permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0), weight.mT.contiguous().mT
     bias = torch.stack([bias, bias], 1)[:, 0]
-    compare([v.requires_grad_() for v in (feature, raw, flow, weight, bias)])
+    output, *_ = compare([v.requires_grad_() for v in (feature, raw, flow, weight, bias)])
+    assert output.is_contiguous(memory_format=torch.channels_last)
 
 
 @interpreted

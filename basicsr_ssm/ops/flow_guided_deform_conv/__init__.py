@@ -35,9 +35,10 @@ def flow_guided_deform_conv(
         backend: force one; see `basicsr_ssm.ops.dispatch`.
 
     Returns:
-        (n, C', h, w) in the dtype of the feature. Positions are float32 or better. The Triton backend multiplies
-        matrices in the feature's dtype, float32 in TF32 where torch.backends.cuda.matmul.allow_tf32 is on; it is
-        differentiable once, and the same each time where deterministic algorithms are asked for.
+        (n, C', h, w) in the dtype of the feature. Positions are float32 or better. The Triton backend lays it out in
+        memory as the feature, multiplies matrices in the feature's dtype, float32 in TF32 where
+        torch.backends.cuda.matmul.allow_tf32 is on; it is differentiable once, and the same each time where
+        deterministic algorithms are asked for.
 
     Raises:
         ValueError: shapes do not fit.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from basicsr_ssm.ops.layout import layout_of
 from basicsr_ssm.ops.triton_support import multiprocessors, on_device_of
 
 _COLUMNS = 32  # of a tile
@@ -27,11 +28,11 @@ def forward(feature, raw, flow, weight, bias, max_residue):
     across, tiles = _tiles(feature, rows)
     g = _groups(sizes)
     bias = None if bias is None else bias.contiguous()
-    out = feature.new_empty(images, weight.shape[0], height, width)
+    out = _empty_like_out(feature, weight)
     with on_device_of(feature):
         kernel[(images * tiles,)](
             _planes(feature, sizes['V']), raw, flow, _taps(weight, feature), bias, out,
-            float(max_residue), height, width, across, tiles, *raw.stride(), *flow.stride(),
+            float(max_residue), height, width, across, tiles, *raw.stride(), *flow.stride(), *out.stride(),
             **sizes, G=g, BLOCKS=-(-sizes['GROUPS'] // g), ROWS=rows, COLUMNS=_COLUMNS,
             BIAS=bias is not None, num_warps=2 * rows, num_stages=1,
         )  # fmt: skip
@@ -78,6 +79,11 @@ def backward(grad, feature, raw, flow, weight, max_residue, deterministic):
     dflow.copy_(to_flow.sum(0))
     dweight.flatten(2).copy_(to_weight.sum(0).mT)
     return dfeature, to_raw, dflow, dweight
+
+
+def _empty_like_out(feature, weight):
+    shape = feature.shape[0], weight.shape[0], *feature.shape[2:]
+    return torch.empty(shape, dtype=feature.dtype, device=feature.device, memory_format=layout_of(feature))
 
 
 def _sizes(feature, raw, weight, most):
@@ -132,7 +138,7 @@ def _scale(grad, weight, terms):
 
 @forward.register_fake
 def _(feature, raw, flow, weight, bias, max_residue):
-    return feature.new_empty(feature.shape[0], weight.shape[0], *feature.shape[2:])
+    return _empty_like_out(feature, weight)
 
 
 @backward.register_fake

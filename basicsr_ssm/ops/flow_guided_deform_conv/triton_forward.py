@@ -21,7 +21,7 @@ from basicsr_ssm.ops.flow_guided_deform_conv.triton_steps import (
 @triton.jit(do_not_specialize=['height', 'width', 'across', 'tiles'])
 def forward(
     feature, raw, flow, weight, bias, out, max_residue, height, width, across, tiles,
-    raw_n, raw_c, raw_h, raw_w, flow_n, flow_c, flow_h, flow_w,
+    raw_n, raw_c, raw_h, raw_w, flow_n, flow_c, flow_h, flow_w, out_n, out_c, out_h, out_w,
     GROUPS: tl.constexpr, PLANES: tl.constexpr, PARTS: tl.constexpr, V: tl.constexpr, SIDE: tl.constexpr,
     OUT: tl.constexpr, N: tl.constexpr, G: tl.constexpr, BLOCKS: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, BIAS: tl.constexpr, EXACT: tl.constexpr,
@@ -67,6 +67,5 @@ def forward(
     o = tl.arange(0, N)[None, :]
     if BIAS:
         acc += tl.load(bias + o, mask=o < OUT, other=0.0).to(tl.float32)
-    pixels = height.to(tl.int64) * width
-    at = out + (image * OUT + o) * pixels + (y * width + x)[:, None]
+    at = out + (image * out_n + y.to(tl.int64) * out_h + x.to(tl.int64) * out_w)[:, None] + o.to(tl.int64) * out_c
     tl.store(at, acc.to(out.dtype.element_ty), mask=inside[:, None] & (o < OUT))

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from basicsr_ssm.ops.dispatch import Backend, Operator
 from basicsr_ssm.ops.flow_warp import triton
+from basicsr_ssm.ops.layout import layout_of
 
 
 def flow_warp(x: torch.Tensor, flow: torch.Tensor, padding: str = 'zeros', backend: str | None = None) -> torch.Tensor:
@@ -50,7 +51,7 @@ def _reference(x, flow, padding):
     warped = F.grid_sample(
         x.to(dtype), torch.stack((u, v), dim=3), mode='bilinear', padding_mode=padding, align_corners=True
     )
-    return warped.to(x.dtype).contiguous(memory_format=triton.layout_of(x))
+    return warped.to(x.dtype).contiguous(memory_format=layout_of(x))
 
 
 _OPERATOR = Operator('flow_warp', Backend('triton', _triton, triton.why_not), Backend('reference', _reference))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from basicsr_ssm.ops.flow_warp import triton
+from basicsr_ssm.ops.layout import layout_of
 
 
 @torch.library.custom_op('basicsr_ssm::flow_warp', mutates_args=())
@@ -16,7 +17,7 @@ def flow_warp(x: Tensor, flow: Tensor, border: bool) -> Tensor:
 
 @flow_warp.register_fake
 def _(x, flow, border):
-    return torch.empty(x.shape, dtype=x.dtype, device=x.device, memory_format=triton.layout_of(x))
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device, memory_format=layout_of(x))
 
 
 @torch.library.custom_op('basicsr_ssm::flow_warp_backward', mutates_args=())
@@ -31,7 +32,7 @@ def flow_warp_backward(
 def _(dy, x, flow, border, wants_x, wants_flow):
     dx, dflow = (torch.empty(0, dtype=torch.float32, device=x.device) for _ in range(2))
     if wants_x:
-        dx = torch.empty(x.shape, dtype=torch.float32, device=x.device, memory_format=triton.layout_of(x))
+        dx = torch.empty(x.shape, dtype=torch.float32, device=x.device, memory_format=layout_of(x))
     if wants_flow:
         dflow = torch.empty(flow.shape, dtype=torch.float32, device=x.device)
     return dx, dflow

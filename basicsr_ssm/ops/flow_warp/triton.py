@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 
 from basicsr_ssm.ops import triton_support
+from basicsr_ssm.ops.layout import layout_of
 
 _TILE = 2048  # numbers of a program at a time
 _MOST_CHANNELS = 64
@@ -28,11 +29,6 @@ def why_not(*args) -> str | None:
     if differentiable and torch.are_deterministic_algorithms_enabled():
         return 'its gradients of x are summed in no fixed order'
     return None
-
-
-def layout_of(x: torch.Tensor) -> torch.memory_format:
-    """The result's."""
-    return torch.channels_last if x.shape[1] > 1 and x.stride(1) == 1 else torch.contiguous_format
 
 
 def forward(x, flow, border):
