@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from basicsr_ssm.archs.batches import frames_at_once, in_batches
 
 _SPYNET_LEAST = 64
 
@@ -17,29 +21,31 @@ def is_mirrored(clip: torch.Tensor) -> bool:
     return t % 2 == 0 and torch.equal(clip[:, : t // 2], clip[:, t // 2 :].flip(1))
 
 
-def clip_flows(flow_net: nn.Module, clip: torch.Tensor, home: torch.device) -> dict[str, list[torch.Tensor]]:
+def clip_flows(
+    flow_net: nn.Module, clip: torch.Tensor, home: torch.device, directions: Collection[str] = ('backward', 'forward')
+) -> dict[str, list[torch.Tensor]]:
     """Flows of a clip (n, t, 3, h, w), kept on the device `home`.
 
     Returns:
-        {'backward': flows from frame i to i + 1, 'forward': flows from frame i + 1 to i}, lists of t − 1 tensors
-        (n, 2, h, w), (dx, dy) in pixels. Forward flows of a mirrored clip are the backward ones in reverse.
+        {'backward': flows from frame i to i + 1, 'forward': flows from frame i + 1 to i}, those of the `directions`:
+        lists of t − 1 tensors (n, 2, h, w), (dx, dy) in pixels. Forward flows of a mirrored clip are the backward ones
+        in reverse.
     """
     if clip.shape[1] == 1:
-        return {'backward': [], 'forward': []}
-    pairs = {'backward': (clip[:, :-1], clip[:, 1:])}
-    mirrored = is_mirrored(clip)
-    if not mirrored:
-        pairs['forward'] = pairs['backward'][::-1]
-    flows = {name: _flows(flow_net, a, b, home) for name, (a, b) in pairs.items()}
-    if mirrored:
-        flows['forward'] = flows['backward'][::-1]
-    return flows
+        return {name: [] for name in directions}
+    pairs = {'backward': (clip[:, :-1], clip[:, 1:]), 'forward': (clip[:, 1:], clip[:, :-1])}
+    if len(directions) == 2 and is_mirrored(clip):
+        flows = _flows(flow_net, *pairs['backward'], home)
+        return {'backward': flows, 'forward': flows[::-1]}
+    return {name: _flows(flow_net, *pairs[name], home) for name in directions}
 
 
 def _flows(flow_net: nn.Module, a: torch.Tensor, b: torch.Tensor, home: torch.device) -> list[torch.Tensor]:
-    if home == a.device:
-        return list(_flow(flow_net, a.flatten(0, 1), b.flatten(0, 1)).unflatten(0, a.shape[:2]).unbind(1))
-    return [_flow(flow_net, x, y).to(home) for x, y in zip(a.unbind(1), b.unbind(1), strict=True)]
+    flows = []
+    for batch in in_batches(zip(a.unbind(1), b.unbind(1), strict=True), frames_at_once(a)):
+        flow = _flow(flow_net, *(torch.cat(frames) for frames in zip(*batch, strict=True)))
+        flows += [part.to(home) for part in flow.chunk(len(batch))]
+    return flows
 
 
 def _flow(flow_net: nn.Module, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import torch
 import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
@@ -9,6 +11,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from basicsr_ssm.archs.arguments import Arguments
+from basicsr_ssm.archs.batches import frames_at_once, in_batches
 from basicsr_ssm.archs.deform_alignment import FlowGuidedDeformAlignment
 from basicsr_ssm.archs.flow import clip_flows
 from basicsr_ssm.archs.layout import channels_together
@@ -132,52 +135,96 @@ class MedVSR(nn.Module):
         """
         if lqs.dim() != 5 or lqs.shape[2] != 3 or 0 in lqs.shape:
             raise ValueError(f'MedVSR: clips (n, t, 3, h, w) expected, got {(*lqs.shape,)}')
+        home = torch.device('cpu') if lqs.shape[1] > self.cpu_cache_length else lqs.device
+        return torch.stack([frame.to(home) for frame in self.frames(lqs)], dim=1)
+
+    def frames(self, lqs: torch.Tensor, keep: slice = slice(None)) -> Iterator[torch.Tensor]:
+        """The frames `keep` of what forward gives, one by one.
+
+        A frame is made as soon as the last branch has its feature, and what is needed for none that follows is let go:
+        whoever keeps no frames needs memory for features alone. Frames that are not wanted are not made.
+
+        Args:
+            lqs: as for forward.
+            keep: of the clip's frames, in steps of 1.
+
+        Yields:
+            (n, 3, scale·h, scale·w), on the device of lqs.
+        """
         n, t, _, height, width = lqs.shape
         below, right = max(0, MIN_SIZE - height), max(0, MIN_SIZE - width)
         if below or right:
             lqs = F.pad(lqs.flatten(0, 1), (0, right, 0, below), mode='replicate').unflatten(0, (n, t))
         home = torch.device('cpu') if t > self.cpu_cache_length else lqs.device
 
-        flows = clip_flows(self.spynet, lqs, home)
-        spatial = self._extract(lqs, home)
-        propagated: dict[str, list[torch.Tensor]] = {}
-        for name in self.branches:
-            propagated[name] = self._propagate(name, spatial, propagated, flows, lqs.device)
-        outs = []
-        for i in range(t):
-            features = [frames[i].to(lqs.device) for frames in (spatial, *propagated.values())]
-            out = upsample(self, self.reconstruction(*features), lqs[:, i], self.scale)
-            outs.append(out[:, :, : height * self.scale, : width * self.scale].to(home))
-        return torch.stack(outs, dim=1)
+        flows = clip_flows(self.spynet, lqs, home, sorted({name.split('_')[0] for name in self.branches}))
+        features = [self._extract(lqs, home)]
+        *branches, last = self.branches
+        for name in branches:
+            features.append(dict(self._propagate(name, features, flows, lqs.device)))
+        restored = self._restore(self._propagate(last, features, flows, lqs.device), features, lqs, range(t)[keep])
+        if last.startswith('backward'):
+            restored = reversed(list(restored))
+        for out in restored:
+            yield out[:, :, : height * self.scale, : width * self.scale]
 
-    def _extract(self, lqs: torch.Tensor, home: torch.device) -> list[torch.Tensor]:
+    def _extract(self, lqs: torch.Tensor, home: torch.device) -> dict[int, torch.Tensor]:
         """Spatial feature (n, C, h, w) of each frame."""
-        if home == lqs.device:
-            features = self.feat_extract(channels_together(lqs.flatten(0, 1)))
-            return list(features.unflatten(0, lqs.shape[:2]).unbind(1))
-        return [self.feat_extract(channels_together(frame)).to(home) for frame in lqs.unbind(1)]
+        features: list[torch.Tensor] = []
+        for batch in in_batches(lqs.unbind(1), frames_at_once(lqs)):
+            found = self.feat_extract(channels_together(torch.cat(batch)))
+            features += [feature.to(home) for feature in found.chunk(len(batch))]
+        return dict(enumerate(features))
+
+    def _restore(
+        self,
+        last: Iterable[tuple[int, torch.Tensor]],
+        earlier: list[dict[int, torch.Tensor]],
+        lqs: torch.Tensor,
+        wanted: range,
+    ) -> Iterator[torch.Tensor]:
+        """The wanted frames in the order of the last branch, whose features `last` are made as they are asked for; the
+        earlier ones are used up."""
+
+        def inputs():
+            missing = set(wanted)
+            for frame, feature in last:
+                if frame in missing:
+                    yield frame, [*(features.pop(frame) for features in earlier), feature]
+                missing.discard(frame)
+                if not missing:
+                    return
+
+        for batch in in_batches(inputs(), frames_at_once(lqs)):
+            frames, features = zip(*batch, strict=True)
+            features = [torch.cat(maps).to(lqs.device) for maps in zip(*features, strict=True)]
+            lq = torch.cat([lqs[:, frame] for frame in frames])
+            out = upsample(self, self.reconstruction(*features), lq, self.scale)
+            del features, batch  # not held until the next batch is there
+            yield from out.chunk(len(frames))
 
     def _propagate(
         self,
         name: str,
-        spatial: list[torch.Tensor],
-        earlier: dict[str, list[torch.Tensor]],
+        earlier: list[dict[int, torch.Tensor]],
         flows: dict[str, list[torch.Tensor]],
         device: torch.device,
-    ) -> list[torch.Tensor]:
-        """One branch of Cross State-Space Propagation (MedVSR, Sec. 3.3): a feature (n, C, h, w) for each frame."""
-        t = len(spatial)
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """One branch of Cross State-Space Propagation (MedVSR, Sec. 3.3): frame and feature (n, C, h, w) in its order.
+
+        earlier: of each frame the spatial feature, and what each branch before gives.
+        """
+        t = len(earlier[0])
         direction = name.split('_')[0]
         walk = range(t) if direction == 'forward' else range(t - 1, -1, -1)
         recent: list[torch.Tensor] = []  # this branch's outputs, the latest first, as many as the cross scan reaches
         chain: list[torch.Tensor] = []  # flow from the previous frame of the walk to the one 1, 2, … steps before it
-        outputs = {}
         for step, frame in enumerate(walk):
-            current = spatial[frame].to(device)
+            home = earlier[0][frame].device
             if step:
                 flow = flows[direction][frame - 1 if direction == 'forward' else frame].to(device)
                 chain = [flow, *(flow + flow_warp(older, flow) for older in chain)][: self.num_propagated]
-            inputs = [current, *(frames[frame].to(device) for frames in earlier.values())]
+            inputs = [frames[frame].to(device) for frames in earlier]
             if name in self.checkpointed_branches and torch.is_grad_enabled():
                 feature = checkpoint(
                     self._step, name, inputs, recent, chain, use_reentrant=False, preserve_rng_state=False
@@ -185,8 +232,8 @@ class MedVSR(nn.Module):
             else:
                 feature = self._step(name, inputs, recent, chain)
             recent = [feature, *recent][: self.num_propagated]
-            outputs[frame] = feature.to(spatial[frame].device)
-        return [outputs[frame] for frame in range(t)]
+            del inputs
+            yield frame, feature.to(home)
 
     def _step(
         self, name: str, inputs: list[torch.Tensor], recent: list[torch.Tensor], chain: list[torch.Tensor]

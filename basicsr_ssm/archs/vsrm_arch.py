@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 import torch
 import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
@@ -10,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from basicsr_ssm.archs.alignment import NoAlignment
 from basicsr_ssm.archs.arguments import Arguments
+from basicsr_ssm.archs.batches import frames_at_once, in_batches
 from basicsr_ssm.archs.cross_mamba_alignment import DeformableCrossMambaAlignment, offset_limit
 from basicsr_ssm.archs.dual_aggregation import MIXERS, T2S, BlockSettings, FeaturePropagationBlock
 from basicsr_ssm.archs.flow import clip_flows
@@ -149,18 +153,38 @@ class VSRM(nn.Module):
         """
         if lqs.dim() != 5 or lqs.shape[2] != 3 or 0 in lqs.shape:
             raise ValueError(f'VSRM: clips (n, t, 3, h, w) expected, got {(*lqs.shape,)}')
+        home = torch.device('cpu') if lqs.shape[1] > self.cpu_cache_length else lqs.device
+        return torch.stack([frame.to(home) for frame in self.frames(lqs)], dim=1)
+
+    def frames(self, lqs: torch.Tensor, keep: slice = slice(None)) -> Iterator[torch.Tensor]:
+        """The frames `keep` of what forward gives, one by one, each as soon as the last branch has its feature.
+
+        Whoever keeps no frames needs memory for features alone. Frames that are not wanted are not made.
+
+        Args:
+            lqs: as for forward.
+            keep: of the clip's frames, in steps of 1.
+
+        Yields:
+            (n, 3, scale·h, scale·w), on the device of lqs.
+        """
         t = lqs.shape[1]
         home = torch.device('cpu') if t > self.cpu_cache_length else lqs.device
         unaligned = isinstance(self.align, NoAlignment)
         flows = None if unaligned else clip_flows(self.spynet, lqs, home)
         features = [self.conv_first(channels_together(frame)).to(home) for frame in lqs.unbind(1)]
-        for name in BRANCHES:
-            features = self._propagate(name, features, flows, lqs.device)
-        outs = []
-        for i in range(t):
-            feature = F.leaky_relu(self.conv_before_upsample(features[i].to(lqs.device)), 0.1)
-            outs.append(upsample(self, feature, lqs[:, i], self.scale).to(home))
-        return torch.stack(outs, dim=1)
+        *branches, last = BRANCHES
+        for name in branches:
+            outputs = dict(self._propagate(name, features, flows, lqs.device))
+            features = [outputs[frame] for frame in range(t)]
+        wanted = range(t)[keep]
+        found = islice(self._propagate(last, features, flows, lqs.device), wanted.start, wanted.stop)
+        for batch in in_batches(found, frames_at_once(lqs)):
+            numbers, maps = zip(*batch, strict=True)
+            feature = F.leaky_relu(self.conv_before_upsample(torch.cat(maps).to(lqs.device)), 0.1)
+            out = upsample(self, feature, torch.cat([lqs[:, frame] for frame in numbers]), self.scale)
+            del maps, feature, batch  # not held until the next batch is there
+            yield from out.chunk(len(numbers))
 
     def _propagate(
         self,
@@ -168,14 +192,13 @@ class VSRM(nn.Module):
         inputs: list[torch.Tensor],
         flows: dict[str, list[torch.Tensor]] | None,
         device: torch.device,
-    ) -> list[torch.Tensor]:
-        """One branch (Fig. 1b): a feature (n, C, h, w) for each frame, from those of the branch before."""
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """One branch (Fig. 1b): frame and feature (n, C, h, w) in its order, from the features of the branch before."""
         t = len(inputs)
         direction = name.split('_')[0]
         walk = range(t) if direction == 'forward' else range(t - 1, -1, -1)
         recent: list[tuple[torch.Tensor, ...]] = []  # encoded outputs of the last two frames, the latest first
         flow = second_flow = None
-        outputs = {}
         for step, frame in enumerate(walk):
             current = inputs[frame].to(device)
             if step and flows is not None:
@@ -190,8 +213,7 @@ class VSRM(nn.Module):
             feature = self._step(name, previous, current, before)
             if step + 1 < t:
                 recent = [self.align.encode(feature), *recent][:2]
-            outputs[frame] = feature.to(inputs[frame].device)
-        return [outputs[frame] for frame in range(t)]
+            yield frame, feature.to(inputs[frame].device)
 
     def _step(self, name: str, previous: torch.Tensor, current: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
         block = self.backbone[name]

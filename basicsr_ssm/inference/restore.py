@@ -33,7 +33,8 @@ def restore_clip(
     """Restore a clip, chunk by chunk (see overlapping_chunks); a clip of at most ``segment`` frames is run as a whole.
 
     Args:
-        net: maps (1, t, 3, h, w), RGB in [0, 1], to (1, t, 3, s*h, s*w); in eval mode and on ``device`` already.
+        net: maps (1, t, 3, h, w), RGB in [0, 1], to (1, t, 3, s*h, s*w); in eval mode and on ``device`` already. If it
+            has a method ``frames``, as MedVSR and VSRM, that gives the frames that are needed, one after the other.
         frames: uint8 RGB, (h, w, 3) each, all of one size.
         segment: frames a chunk; more context and less recomputing, but more memory.
         overlap: frames that neighbouring chunks share.
@@ -88,20 +89,35 @@ class _Restorer:
                 torch.cuda.empty_cache()
 
     def _run(self, clip: torch.Tensor, keep: slice, first: int) -> torch.Tensor:
-        t, _, h, w = clip.shape
         lq = clip.to(self.device).float().div_(255).unsqueeze(0)
         with (
             torch.inference_mode(),
             torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32),
         ):
+            # Frames leave the device one by one, so that a clip's results never lie there together.
+            restored = [_to_uint8(frame[0], first + i) for i, frame in self._frames(lq, keep)]
+        return torch.stack(restored)
+
+    def _frames(self, lq: torch.Tensor, keep: slice) -> Iterator[tuple[int, torch.Tensor]]:
+        """Number and result (1, 3, s*h, s*w) of the frames that are kept of (1, t, 3, h, w)."""
+        t, _, h, w = lq.shape[1:]
+        if hasattr(self.net, 'frames'):
+            frames = self.net.frames(lq, keep)
+        else:
             restored = self.net(lq)
-        if restored.shape[:3] != (1, t, 3) or restored.shape[3] % h or restored.shape[3] * w != restored.shape[4] * h:
-            raise RestoreError(
-                f'{type(self.net).__name__} made {tuple(restored.shape)} of {tuple(lq.shape)}: '
-                'not as many frames, enlarged by a whole number'
-            )
-        # The frames leave the device one by one, so that no second copy of the chunk is made there.
-        return torch.stack([_to_uint8(restored[0, i], first + i) for i in range(t)[keep]])
+            if restored.shape[:3] != (1, t, 3):
+                raise self._unexpected(restored, lq)
+            frames = restored[:, keep].unbind(1)
+        for i, frame in zip(range(t)[keep], frames, strict=True):
+            if frame.shape[2] % h or frame.shape[2] * w != frame.shape[3] * h:
+                raise self._unexpected(frame, lq)
+            yield i, frame
+
+    def _unexpected(self, restored: torch.Tensor, lq: torch.Tensor) -> RestoreError:
+        return RestoreError(
+            f'{type(self.net).__name__} made {tuple(restored.shape)} of {tuple(lq.shape)}: '
+            'not as many frames, enlarged by a whole number'
+        )
 
     def _advice(self, t: int, h: int, w: int) -> str:
         advice = []

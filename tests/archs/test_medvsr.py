@@ -131,6 +131,15 @@ def test_mirrored_clips_share_their_flows(monkeypatch):
     assert len(calls) == 3
 
 
+@pytest.mark.parametrize('propagation', ['forward', 'backward'])
+def test_no_flow_is_computed_that_no_branch_uses(propagation, monkeypatch):
+    net, calls = small(propagation=propagation), []
+    forward = net.spynet.forward
+    monkeypatch.setattr(net.spynet, 'forward', lambda *pair: calls.append(1) or forward(*pair))
+    run(net, torch.rand(1, 3, 3, 64, 64))
+    assert len(calls) == 1
+
+
 # ------------------------------------------------------------------ every option
 
 

@@ -59,7 +59,7 @@ def test_upsampling_is_the_layers_in_a_row(scale):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize('dtype, tolerance', [(torch.float32, 2e-3), (torch.bfloat16, 2e-2)], ids=str)
+@pytest.mark.parametrize('dtype, tolerance', [(torch.float32, 0.03), (torch.bfloat16, 0.15)], ids=str)
 def test_network_with_and_without_its_kernel_on_a_gpu(dtype, tolerance, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', True)
     torch.manual_seed(0)
@@ -70,5 +70,6 @@ def test_network_with_and_without_its_kernel_on_a_gpu(dtype, tolerance, monkeypa
     for forced in ('', 'conv2d=reference'):
         monkeypatch.setenv('BASICSR_SSM_BACKEND', forced)
         with torch.no_grad(), torch.autocast('cuda', torch.bfloat16, enabled=dtype == torch.bfloat16):
-            results.append(net(clip).float())
-    assert (results[0] - results[1]).abs().max() < tolerance
+            enlarged = torch.nn.functional.interpolate(clip[0], scale_factor=4, mode='bilinear')
+            results.append(net(clip)[0].float() - enlarged)
+    assert (results[0] - results[1]).norm() < tolerance * results[1].norm()

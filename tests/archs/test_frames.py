@@ -1,0 +1,73 @@
+"""Frames one by one, in batches of any size: those of the whole clip, and nothing held that is not needed."""
+
+import weakref
+
+import pytest
+import torch
+
+from basicsr_ssm.archs import VSRM, MedVSR, batches
+
+SMALL = dict(mid_channels=32, num_blocks=1, n_convfe=1, n_convrec=2, window_size=8, rec_ks=3)
+NETWORKS = {
+    'MedVSR': lambda: MedVSR(**SMALL),
+    'MedVSR, last branch backward': lambda: MedVSR(**SMALL, propagation='backward'),
+    'VSRM': lambda: VSRM(embed_dim=12, depths=(1,), d_state=4),
+}
+CLIP = torch.rand(1, 4, 3, 9, 70, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(params=NETWORKS)
+def net(request):
+    torch.manual_seed(0)
+    return NETWORKS[request.param]().eval().requires_grad_(False)
+
+
+def small_batches(monkeypatch, frames):
+    monkeypatch.setattr(batches, '_PIXELS', frames * 64 * 70)
+
+
+@pytest.mark.parametrize('keep', [slice(None), slice(0, 2), slice(1, 3), slice(3, None)], ids=str)
+def test_kept_frames_are_those_of_the_clip(net, keep):
+    frames = list(net.frames(CLIP, keep))
+    expected = list(net(CLIP)[:, keep].unbind(1))
+    torch.testing.assert_close(frames, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('size', [1, 3])
+def test_batches_change_nothing(net, size, monkeypatch):
+    whole = net(CLIP)
+    small_batches(monkeypatch, size)
+    torch.testing.assert_close(net(CLIP), whole, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('net', ['MedVSR', 'VSRM'], indirect=True)
+def test_gradients_in_batches(net, monkeypatch):
+    net.requires_grad_(True)
+    gradients = []
+    for size in (3, 2):
+        small_batches(monkeypatch, size)
+        net(CLIP[:, :3]).square().mean().backward()
+        gradients.append({name: p.grad for name, p in net.named_parameters() if p.grad is not None})
+        net.zero_grad()
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-7)
+
+
+def test_results_and_features_that_are_used_up_are_let_go(monkeypatch):
+    net = NETWORKS['MedVSR']().eval().requires_grad_(False)
+    small_batches(monkeypatch, 1)
+    features, results = [], []
+
+    def noted(notes, shape):
+        def call(*args):
+            notes.append(weakref.ref(made := torch.zeros(1, *shape)))
+            return made
+
+        return call
+
+    monkeypatch.setattr(net.feat_extract, 'forward', noted(features, (32, 64, 70)))
+    monkeypatch.setattr('basicsr_ssm.archs.medvsr_arch.upsample', noted(results, (3, 256, 280)))
+    for i, frame in enumerate(net.frames(CLIP)):
+        del frame
+        assert sum(v() is not None for v in features) <= CLIP.shape[1] - i - 1
+        assert sum(v() is not None for v in results[:-1]) == 0
+    assert len(results) == len(features) == CLIP.shape[1]
