@@ -101,6 +101,7 @@ def _few_channels(
     acc, x, weight, bits, row, column, v_c, v_h, v_w, o,
     CHANNELS: tl.constexpr, SIDE: tl.constexpr, TOTAL: tl.constexpr, OUT: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
+    """acc + an input · its weights, WIDTH of the taps · channels, channels first, at a time."""
     TAPS: tl.constexpr = SIDE * SIDE
     at = (row * v_h + column * v_w)[:, None]
     for step in tl.static_range((TAPS * CHANNELS + WIDTH - 1) // WIDTH):
