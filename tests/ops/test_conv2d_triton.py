@@ -88,6 +88,14 @@ def test_interpreter_equals_float64(sizes):
 
 
 @interpreted
+@pytest.mark.parametrize('sizes', [SMALL[2], SMALL[6]], ids=str)
+def test_interpreter_small_tiles(sizes, monkeypatch):
+    """Of images that would leave a GPU idle."""
+    monkeypatch.setattr('basicsr_ssm.ops.conv2d.torch_op.multiprocessors', lambda device: 132)
+    compare(arguments(**sizes))
+
+
+@interpreted
 @pytest.mark.parametrize('activation, slope', [('relu', 0.1), ('leaky_relu', 0.1), ('leaky_relu', -0.5)])
 @pytest.mark.parametrize('residual', [False, True])
 def test_interpreter_activations(activation, slope, residual):

@@ -89,7 +89,7 @@ def plan(
         rows, columns = (1, rows * columns) if one_line else (rows, columns)
         across = -(-width // columns)
         tiles = across * -(-height // rows)
-        if images * tiles * blocks >= 2 * multiprocessors:
+        if images * tiles * blocks >= multiprocessors:
             break
     sizes, vecs = _groups(inputs, itemsize)
     steps, together = (0, 0, 0, 0), 0
