@@ -223,7 +223,7 @@ class MedVSR(nn.Module):
             home = earlier[0][frame].device
             if step:
                 flow = flows[direction][frame - 1 if direction == 'forward' else frame].to(device)
-                chain = [flow, *(flow + flow_warp(older, flow) for older in chain)][: self.num_propagated]
+                chain = [flow, *(flow + flow_warp(older, flow) for older in chain[: self.num_propagated - 1])]
             inputs = [frames[frame].to(device) for frames in earlier]
             if name in self.checkpointed_branches and torch.is_grad_enabled():
                 feature = checkpoint(
@@ -248,10 +248,8 @@ class MedVSR(nn.Module):
     ) -> torch.Tensor:
         """The previous output of the branch, aligned to the present frame with the support of distant ones."""
         previous, flow = recent[0], chain[0]
-        support = torch.zeros_like(previous)
-        if len(recent) > 1:
-            support = previous
-            for distant, distant_flow in zip(recent[1:], chain[1:], strict=True):
-                support = self.cross_arc_block(support, flow_warp(distant, distant_flow))
+        support = torch.zeros_like(previous) if len(recent) == 1 else previous
+        for distant, distant_flow in zip(recent[1:], chain[1:], strict=True):
+            support = self.cross_arc_block(support, flow_warp(distant, distant_flow))
         conditions = (flow_warp(previous, flow), current, support)
         return self.deform_align[name](previous, conditions, flow)
