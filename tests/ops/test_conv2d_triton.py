@@ -91,7 +91,8 @@ def test_interpreter_equals_float64(sizes):
 @pytest.mark.parametrize('sizes', [SMALL[2], SMALL[6]], ids=str)
 def test_interpreter_small_tiles(sizes, monkeypatch):
     """Of images that would leave a GPU idle."""
-    monkeypatch.setattr('basicsr_ssm.ops.conv2d.torch_op.multiprocessors', lambda device: 132)
+    module = importlib.import_module('basicsr_ssm.ops.conv2d.torch_op')
+    monkeypatch.setattr(module, 'multiprocessors', lambda device: 132)
     compare(arguments(**sizes))
 
 
