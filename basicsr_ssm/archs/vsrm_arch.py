@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from itertools import islice
 
 import torch
-import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -24,7 +23,7 @@ from basicsr_ssm.archs.spynet import SpyNet, start_without_motion
 from basicsr_ssm.archs.temporal_gated_ffn import FFNS
 from basicsr_ssm.archs.upsampling import LAST_CHANNELS, UPSAMPLING_STEPS, add_upsampling, upsample
 from basicsr_ssm.checkpoints import load_spynet
-from basicsr_ssm.ops import flow_warp
+from basicsr_ssm.ops import conv2d, flow_warp
 
 BRANCHES = ('backward_1', 'forward_1', 'backward_2', 'forward_2')
 ALIGNMENTS = ('dca', 'implicit', 'guided_deform', 'none')
@@ -181,7 +180,8 @@ class VSRM(nn.Module):
         found = islice(self._propagate(last, features, flows, lqs.device), wanted.start, wanted.stop)
         for batch in in_batches(found, frames_at_once(lqs)):
             numbers, maps = zip(*batch, strict=True)
-            feature = F.leaky_relu(self.conv_before_upsample(torch.cat(maps).to(lqs.device)), 0.1)
+            before = self.conv_before_upsample
+            feature = conv2d(torch.cat(maps).to(lqs.device), before.weight, before.bias, 'leaky_relu')
             out = upsample(self, feature, torch.cat([lqs[:, frame] for frame in numbers]), self.scale)
             del maps, feature, batch  # not held until the next batch is there
             yield from out.chunk(len(numbers))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from basicsr_ssm.ops.layout import has_channels_together
+
 
 def reference(inputs, weight, bias, activation, slope, residual, shuffle):
     x = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=1)
@@ -22,7 +24,7 @@ def pixel_shuffle(x, step):
     if step == 1:
         return x
     n, channels, height, width = x.shape
-    if channels == 1 or x.stride(1) != 1:
+    if not has_channels_together(x):
         return F.pixel_shuffle(x, step)
     x = x.permute(0, 2, 3, 1).view(n, height, width, channels // step**2, step, step).permute(0, 1, 4, 2, 5, 3)
     return x.reshape(n, height * step, width * step, -1).permute(0, 3, 1, 2)
