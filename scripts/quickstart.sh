@@ -76,6 +76,8 @@ fi
 
 say '5/5 beside bicubic'
 if [ ! "$output/results/comparison.json" -nt "$trained" ]; then basicsr-ssm compare "${tested[@]}" >/dev/null; fi
+page=$output/report.html
+if [ ! "$page" -nt "$trained" ]; then basicsr-ssm report "$output/results" --output "$page" >/dev/null; fi
 cat "$output/results/comparison.md"
-printf '\npicture:  %s\nvideo:    %s\nnetwork:  %s\ndone in %s s\n' \
-  "$output/results/comparison.png" "$restored" "$trained" "$(($(date +%s) - started))"
+printf '\npicture:  %s\npage:     %s\nvideo:    %s\nnetwork:  %s\ndone in %s s\n' \
+  "$output/results/comparison.png" "$page" "$restored" "$trained" "$(($(date +%s) - started))"
