@@ -7,7 +7,6 @@ training leaves in FOLDER/rankN.pt, for every iteration, what this process logge
 import tiny_training  # isort: skip  (before BasicSR, which needs the repairs that come with it)
 
 import faulthandler
-import logging
 import os
 import socket
 import subprocess
@@ -17,8 +16,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from basicsr.utils import logger
 from basicsr.utils.registry import ARCH_REGISTRY
+from basicsr_logger import forget_log_file
 
 import basicsr_ssm
 from basicsr_ssm import cli
@@ -82,15 +81,6 @@ def run_noting(command, folder, *arguments, status=0):
         assert cli.main([command, '-opt', 'tiny.yml', *arguments]) == status, folder
     forget_log_file()
     return notes
-
-
-def forget_log_file():
-    """BasicSR opens one per process."""
-    logger.initialized_logger.clear()
-    basicsr_logger = logging.getLogger('basicsr')
-    for handler in list(basicsr_logger.handlers):
-        basicsr_logger.removeHandler(handler)
-        handler.close()
 
 
 def free_port():
