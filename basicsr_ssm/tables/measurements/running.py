@@ -31,7 +31,7 @@ class How:
     """How a network is run.
 
     Args:
-        precision: 'fp32', or 'bf16' or 'fp16' under autocast, with the weights cast once, as `upscale` does it.
+        precision: 'fp32', or 'bf16' or 'fp16' under autocast; weights are cast and laid out once, as `upscale` does it.
         mode: 'eager', or 'graph': one CUDA graph of the whole clip.
         tf32: whether convolutions and matrix products of float32 may use TF32. None: PyTorch's defaults, which allow it
             to convolutions.
@@ -110,9 +110,8 @@ def prepared(net: nn.Module, how: How) -> Iterator[Callable[[torch.Tensor], torc
     if how.mode == 'graph' and not is_capturable(net):
         raise UserError(f'mode: graph is not for {type(net).__name__}, which waits for the GPU in its midst')
     device, dtype = torch.device(how.device), PRECISIONS[how.precision]
-    if dtype != torch.float32:
-        cast_weights(net, dtype)
     net.to(device)
+    cast_weights(net, dtype)  # in float32 for their layout
     with (
         tensor_float_32(how.tf32),
         deform_conv_that_runs(),
