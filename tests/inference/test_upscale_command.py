@@ -347,9 +347,11 @@ def test_an_option_file_that_builds_no_network_is_named(upscale, tmp_path):
 @pytest.mark.parametrize(('ending', 'status'), [(signal.SIGTERM, 143), (signal.SIGINT, -2), (signal.SIGKILL, -9)])
 def test_a_stopped_run_leaves_nothing_at_the_final_name(video, tmp_path, ending, status):
     script = """
-        import argparse, os, sys
+        import argparse, os, signal, sys
         import torch
         from basicsr_ssm.inference import upscale_command
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background are started to ignore it
 
         class Stopping(torch.nn.Module):
             calls = 0
