@@ -13,40 +13,42 @@ NETWORKS = {
     'MedVSR, last branch backward': lambda: MedVSR(**SMALL, propagation='backward'),
     'VSRM': lambda: VSRM(embed_dim=12, depths=(1,), d_state=4),
 }
-CLIP = torch.rand(1, 4, 3, 9, 70, generator=torch.Generator().manual_seed(0))
+CLIP = torch.rand(1, 3, 3, 9, 66, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.fixture(params=NETWORKS)
+@pytest.fixture(params=NETWORKS, scope='module')
 def net(request):
     torch.manual_seed(0)
     return NETWORKS[request.param]().eval().requires_grad_(False)
 
 
+@pytest.fixture(scope='module')
+def whole(net):
+    return net(CLIP)
+
+
 def small_batches(monkeypatch, frames):
-    monkeypatch.setattr(batches, '_PIXELS', frames * 64 * 70)
+    monkeypatch.setattr(batches, '_PIXELS', frames * 64 * 66)
 
 
-@pytest.mark.parametrize('keep', [slice(None), slice(0, 2), slice(1, 3), slice(3, None)], ids=str)
-def test_kept_frames_are_those_of_the_clip(net, keep):
-    frames = list(net.frames(CLIP, keep))
-    expected = list(net(CLIP)[:, keep].unbind(1))
-    torch.testing.assert_close(frames, expected, rtol=0, atol=1e-6)
+@pytest.mark.parametrize('keep', [slice(0, 2), slice(1, 2), slice(2, None)], ids=str)
+def test_kept_frames_are_those_of_the_clip(net, whole, keep):
+    torch.testing.assert_close(list(net.frames(CLIP, keep)), list(whole[:, keep].unbind(1)), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize('size', [1, 3])
-def test_batches_change_nothing(net, size, monkeypatch):
-    whole = net(CLIP)
+@pytest.mark.parametrize('size', [1, 2])
+def test_batches_change_nothing(net, whole, size, monkeypatch):
     small_batches(monkeypatch, size)
     torch.testing.assert_close(net(CLIP), whole, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize('net', ['MedVSR', 'VSRM'], indirect=True)
-def test_gradients_in_batches(net, monkeypatch):
-    net.requires_grad_(True)
-    gradients = []
+@pytest.mark.parametrize('name', ['MedVSR', 'VSRM'])
+def test_gradients_in_batches(name, monkeypatch):
+    torch.manual_seed(0)
+    net, gradients = NETWORKS[name](), []
     for size in (3, 2):
         small_batches(monkeypatch, size)
-        net(CLIP[:, :3]).square().mean().backward()
+        net(CLIP).square().mean().backward()
         gradients.append({name: p.grad for name, p in net.named_parameters() if p.grad is not None})
         net.zero_grad()
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-7)
@@ -64,8 +66,8 @@ def test_results_and_features_that_are_used_up_are_let_go(monkeypatch):
 
         return call
 
-    monkeypatch.setattr(net.feat_extract, 'forward', noted(features, (32, 64, 70)))
-    monkeypatch.setattr('basicsr_ssm.archs.medvsr_arch.upsample', noted(results, (3, 256, 280)))
+    monkeypatch.setattr(net.feat_extract, 'forward', noted(features, (32, 64, 66)))
+    monkeypatch.setattr('basicsr_ssm.archs.medvsr_arch.upsample', noted(results, (3, 256, 264)))
     for i, frame in enumerate(net.frames(CLIP)):
         del frame
         assert sum(v() is not None for v in features) <= CLIP.shape[1] - i - 1
