@@ -204,7 +204,8 @@ def test_weights_in_place_of_a_training(runs, tmp_path):
 
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background are started to ignore it
 sys.path.insert(0, {tests!r})
 from unittest import mock
 from pathlib import Path
