@@ -22,9 +22,9 @@ def is_mirrored(clip: torch.Tensor) -> bool:
 
 
 def clip_flows(
-    flow_net: nn.Module, clip: torch.Tensor, home: torch.device, directions: Collection[str] = ('backward', 'forward')
+    flow_net: nn.Module, clip: torch.Tensor, directions: Collection[str] = ('backward', 'forward')
 ) -> dict[str, list[torch.Tensor]]:
-    """Flows of a clip (n, t, 3, h, w), kept on the device `home`.
+    """Flows of a clip (n, t, 3, h, w), on its device.
 
     Returns:
         {'backward': flows from frame i to i + 1, 'forward': flows from frame i + 1 to i}, those of the `directions`:
@@ -35,16 +35,16 @@ def clip_flows(
         return {name: [] for name in directions}
     pairs = {'backward': (clip[:, :-1], clip[:, 1:]), 'forward': (clip[:, 1:], clip[:, :-1])}
     if len(directions) == 2 and is_mirrored(clip):
-        flows = _flows(flow_net, *pairs['backward'], home)
+        flows = _flows(flow_net, *pairs['backward'])
         return {'backward': flows, 'forward': flows[::-1]}
-    return {name: _flows(flow_net, *pairs[name], home) for name in directions}
+    return {name: _flows(flow_net, *pairs[name]) for name in directions}
 
 
-def _flows(flow_net: nn.Module, a: torch.Tensor, b: torch.Tensor, home: torch.device) -> list[torch.Tensor]:
+def _flows(flow_net: nn.Module, a: torch.Tensor, b: torch.Tensor) -> list[torch.Tensor]:
     flows = []
     for batch in in_batches(zip(a.unbind(1), b.unbind(1), strict=True), frames_at_once(a)):
         flow = _flow(flow_net, *(torch.cat(frames) for frames in zip(*batch, strict=True)))
-        flows += [part.to(home) for part in flow.chunk(len(batch))]
+        flows += flow.chunk(len(batch))
     return flows
 
 

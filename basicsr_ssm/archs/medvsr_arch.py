@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice, starmap
 
 import torch
 import torch.nn.functional as F
@@ -13,10 +14,12 @@ from torch.utils.checkpoint import checkpoint
 from basicsr_ssm.archs.arguments import Arguments
 from basicsr_ssm.archs.batches import frames_at_once, in_batches
 from basicsr_ssm.archs.deform_alignment import FlowGuidedDeformAlignment
+from basicsr_ssm.archs.feature_store import FeatureStore, Row
 from basicsr_ssm.archs.flow import clip_flows
 from basicsr_ssm.archs.layout import channels_together
 from basicsr_ssm.archs.published_options import check_published
 from basicsr_ssm.archs.reconstruction import InnerStateSpaceReconstruction
+from basicsr_ssm.archs.recurrent_network import RecurrentNetwork
 from basicsr_ssm.archs.residual_blocks import ConvResidualBlocks
 from basicsr_ssm.archs.spynet import SpyNet, start_without_motion
 from basicsr_ssm.archs.state_space_blocks import CROSS_MIXERS, CrossStateSpaceBlock
@@ -33,10 +36,11 @@ MIN_SIZE = 64  # SpyNet halves its input five times, and the published model tak
 
 
 @ARCH_REGISTRY.register()
-class MedVSR(nn.Module):
+class MedVSR(RecurrentNetwork):
     """Recurrent video super-resolution with Cross State-Space Propagation and Inner State-Space Reconstruction.
 
-    At the defaults it is the published network, with the published state-dict keys.
+    At the defaults it is the published network, with the published state-dict keys. Frames smaller than 64 are padded
+    inside by repeating their border.
 
     Args:
         mid_channels: C, feature channels; a multiple of 32.
@@ -123,117 +127,73 @@ class MedVSR(nn.Module):
         )
         add_upsampling(self, mid_channels, scale)
 
-    def forward(self, lqs: torch.Tensor) -> torch.Tensor:
-        """Super-resolves clips.
-
-        Args:
-            lqs: (n, t, 3, h, w), RGB in [0, 1]; any t ≥ 1, h ≥ 1, w ≥ 1. Frames smaller than 64 are padded inside by
-                repeating their border.
-
-        Returns:
-            (n, t, 3, scale·h, scale·w), not clipped; on the CPU if t > cpu_cache_length.
-        """
-        if lqs.dim() != 5 or lqs.shape[2] != 3 or 0 in lqs.shape:
-            raise ValueError(f'MedVSR: clips (n, t, 3, h, w) expected, got {(*lqs.shape,)}')
-        home = torch.device('cpu') if lqs.shape[1] > self.cpu_cache_length else lqs.device
-        return torch.stack([frame.to(home) for frame in self.frames(lqs)], dim=1)
-
-    def frames(self, lqs: torch.Tensor, keep: slice = slice(None)) -> Iterator[torch.Tensor]:
-        """The frames `keep` of what forward gives, one by one.
-
-        A frame is made as soon as the last branch has its feature, and what is needed for none that follows is let go:
-        whoever keeps no frames needs memory for features alone. Frames that are not wanted are not made.
-
-        Args:
-            lqs: as for forward.
-            keep: of the clip's frames, in steps of 1.
-
-        Yields:
-            (n, 3, scale·h, scale·w), on the device of lqs.
-        """
+    def _frames(self, lqs: torch.Tensor, keep: slice, store: FeatureStore) -> Iterator[torch.Tensor]:
         n, t, _, height, width = lqs.shape
         below, right = max(0, MIN_SIZE - height), max(0, MIN_SIZE - width)
         if below or right:
             lqs = F.pad(lqs.flatten(0, 1), (0, right, 0, below), mode='replicate').unflatten(0, (n, t))
-        home = torch.device('cpu') if t > self.cpu_cache_length else lqs.device
 
-        flows = clip_flows(self.spynet, lqs, home, sorted({name.split('_')[0] for name in self.branches}))
-        features = [self._extract(lqs, home)]
+        flows = clip_flows(self.spynet, lqs, sorted({name.split('_')[0] for name in self.branches}))
+        features = [store.row(enumerate(self._extract(lqs)))]
         *branches, last = self.branches
         for name in branches:
-            features.append(dict(self._propagate(name, features, flows, lqs.device)))
-        restored = self._restore(self._propagate(last, features, flows, lqs.device), features, lqs, range(t)[keep])
+            found = self._propagate(name, features, flows, store)
+            features.append(store.row((frame, maps[-1]) for frame, maps in found))
+        found, wanted = self._propagate(last, features, flows, store), range(t)[keep]
         if last.startswith('backward'):
-            restored = reversed(list(restored))
+            restored = reversed(list(self._restore(islice(found, t - wanted.stop, t - wanted.start), lqs)))
+        else:
+            restored = self._restore(islice(found, wanted.start, wanted.stop), lqs)
         for out in restored:
             yield out[:, :, : height * self.scale, : width * self.scale]
 
-    def _extract(self, lqs: torch.Tensor, home: torch.device) -> dict[int, torch.Tensor]:
+    def _extract(self, lqs: torch.Tensor) -> Iterator[torch.Tensor]:
         """Spatial feature (n, C, h, w) of each frame."""
-        features: list[torch.Tensor] = []
         for batch in in_batches(lqs.unbind(1), frames_at_once(lqs)):
-            found = self.feat_extract(channels_together(torch.cat(batch)))
-            features += [feature.to(home) for feature in found.chunk(len(batch))]
-        return dict(enumerate(features))
+            yield from self.feat_extract(channels_together(torch.cat(batch))).chunk(len(batch))
 
-    def _restore(
-        self,
-        last: Iterable[tuple[int, torch.Tensor]],
-        earlier: list[dict[int, torch.Tensor]],
-        lqs: torch.Tensor,
-        wanted: range,
-    ) -> Iterator[torch.Tensor]:
-        """The wanted frames in the order of the last branch, whose features `last` are made as they are asked for; the
-        earlier ones are used up."""
-
-        def inputs():
-            missing = set(wanted)
-            for frame, feature in last:
-                if frame in missing:
-                    yield frame, [*(features.pop(frame) for features in earlier), feature]
-                missing.discard(frame)
-                if not missing:
-                    return
-
-        for batch in in_batches(inputs(), frames_at_once(lqs)):
-            frames, features = zip(*batch, strict=True)
-            features = [torch.cat(maps).to(lqs.device) for maps in zip(*features, strict=True)]
+    def _restore(self, found: Iterable[tuple[int, list[torch.Tensor]]], lqs: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The frames that the last branch gives, which are asked for batch by batch."""
+        for batch in in_batches(found, frames_at_once(lqs)):
+            frames, maps = zip(*batch, strict=True)
+            features = [torch.cat(ones) for ones in zip(*maps, strict=True)]
             lq = torch.cat([lqs[:, frame] for frame in frames])
             out = upsample(self, self.reconstruction(*features), lq, self.scale)
-            del features, batch  # not held until the next batch is there
+            del features, maps, batch  # not held until the next batch is there
             yield from out.chunk(len(frames))
 
     def _propagate(
-        self,
-        name: str,
-        earlier: list[dict[int, torch.Tensor]],
-        flows: dict[str, list[torch.Tensor]],
-        device: torch.device,
-    ) -> Iterator[tuple[int, torch.Tensor]]:
-        """One branch of Cross State-Space Propagation (MedVSR, Sec. 3.3): frame and feature (n, C, h, w) in its order.
+        self, name: str, earlier: list[Row], flows: dict[str, list[torch.Tensor]], store: FeatureStore
+    ) -> Iterator[tuple[int, list[torch.Tensor]]]:
+        """One branch of Cross State-Space Propagation (MedVSR, Sec. 3.3), frame by frame in its order.
 
-        earlier: of each frame the spatial feature, and what each branch before gives.
+        earlier: of each frame the spatial feature, and what each branch before gives; the last branch uses them up.
+
+        Yields:
+            frame, and its features (n, C, h, w): the earlier ones, and the one that this branch gives.
         """
         t = len(earlier[0])
         direction = name.split('_')[0]
         walk = range(t) if direction == 'forward' else range(t - 1, -1, -1)
         recent: list[torch.Tensor] = []  # this branch's outputs, the latest first, as many as the cross scan reaches
         chain: list[torch.Tensor] = []  # flow from the previous frame of the walk to the one 1, 2, … steps before it
-        for step, frame in enumerate(walk):
-            home = earlier[0][frame].device
-            if step:
-                flow = flows[direction][frame - 1 if direction == 'forward' else frame].to(device)
+
+        def step(frame, maps):
+            nonlocal recent, chain
+            if recent:
+                flow = flows[direction][frame - 1 if direction == 'forward' else frame]
                 chain = [flow, *(flow + flow_warp(older, flow) for older in chain[: self.num_propagated - 1])]
-            inputs = [frames[frame].to(device) for frames in earlier]
             if name in self.checkpointed_branches and torch.is_grad_enabled():
                 feature = checkpoint(
-                    self._step, name, inputs, recent, chain, use_reentrant=False, preserve_rng_state=False
+                    self._step, name, maps, recent, chain, use_reentrant=False, preserve_rng_state=False
                 )
             else:
-                feature = self._step(name, inputs, recent, chain)
+                feature = self._step(name, maps, recent, chain)
             recent = [feature, *recent][: self.num_propagated]
-            del inputs
-            yield frame, feature.to(home)
+            return frame, [*maps, feature]
+
+        # unlike a loop's, a function's variables hold no features while the next frame is waited for
+        return starmap(step, store.read(earlier, walk, used_up=name == self.branches[-1]))
 
     def _step(
         self, name: str, inputs: list[torch.Tensor], recent: list[torch.Tensor], chain: list[torch.Tensor]

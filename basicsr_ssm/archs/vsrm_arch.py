@@ -15,10 +15,12 @@ from basicsr_ssm.archs.arguments import Arguments
 from basicsr_ssm.archs.batches import frames_at_once, in_batches
 from basicsr_ssm.archs.cross_mamba_alignment import DeformableCrossMambaAlignment, offset_limit
 from basicsr_ssm.archs.dual_aggregation import MIXERS, T2S, BlockSettings, FeaturePropagationBlock
+from basicsr_ssm.archs.feature_store import FeatureStore, Row
 from basicsr_ssm.archs.flow import clip_flows
 from basicsr_ssm.archs.guided_deform_alignment import GuidedDeformAttention
 from basicsr_ssm.archs.implicit_alignment import ImplicitAlignment
 from basicsr_ssm.archs.layout import channels_together
+from basicsr_ssm.archs.recurrent_network import RecurrentNetwork
 from basicsr_ssm.archs.spynet import SpyNet, start_without_motion
 from basicsr_ssm.archs.temporal_gated_ffn import FFNS
 from basicsr_ssm.archs.upsampling import LAST_CHANNELS, UPSAMPLING_STEPS, add_upsampling, upsample
@@ -30,7 +32,7 @@ ALIGNMENTS = ('dca', 'implicit', 'guided_deform', 'none')
 
 
 @ARCH_REGISTRY.register()
-class VSRM(nn.Module):
+class VSRM(RecurrentNetwork):
     """Recurrent video super-resolution with Dual Aggregation Mamba Blocks and Deformable Cross-Mamba Alignment.
 
     The authors' code and supplement are not public: the defaults are a configuration that the paper describes and that
@@ -141,69 +143,36 @@ class VSRM(nn.Module):
         self.conv_before_upsample = nn.Conv2d(embed_dim, LAST_CHANNELS, 3, padding=1)
         add_upsampling(self, LAST_CHANNELS, scale)
 
-    def forward(self, lqs: torch.Tensor) -> torch.Tensor:
-        """Super-resolves clips.
-
-        Args:
-            lqs: (n, t, 3, h, w), RGB in [0, 1]; any t ≥ 1, h ≥ 1, w ≥ 1.
-
-        Returns:
-            (n, t, 3, scale·h, scale·w), not clipped; on the CPU if t > cpu_cache_length.
-        """
-        if lqs.dim() != 5 or lqs.shape[2] != 3 or 0 in lqs.shape:
-            raise ValueError(f'VSRM: clips (n, t, 3, h, w) expected, got {(*lqs.shape,)}')
-        home = torch.device('cpu') if lqs.shape[1] > self.cpu_cache_length else lqs.device
-        return torch.stack([frame.to(home) for frame in self.frames(lqs)], dim=1)
-
-    def frames(self, lqs: torch.Tensor, keep: slice = slice(None)) -> Iterator[torch.Tensor]:
-        """The frames `keep` of what forward gives, one by one, each as soon as the last branch has its feature.
-
-        Whoever keeps no frames needs memory for features alone. Frames that are not wanted are not made.
-
-        Args:
-            lqs: as for forward.
-            keep: of the clip's frames, in steps of 1.
-
-        Yields:
-            (n, 3, scale·h, scale·w), on the device of lqs.
-        """
-        t = lqs.shape[1]
-        home = torch.device('cpu') if t > self.cpu_cache_length else lqs.device
-        unaligned = isinstance(self.align, NoAlignment)
-        flows = None if unaligned else clip_flows(self.spynet, lqs, home)
-        features = [self.conv_first(channels_together(frame)).to(home) for frame in lqs.unbind(1)]
+    def _frames(self, lqs: torch.Tensor, keep: slice, store: FeatureStore) -> Iterator[torch.Tensor]:
+        flows = None if isinstance(self.align, NoAlignment) else clip_flows(self.spynet, lqs)
+        features = store.row((i, self.conv_first(channels_together(lq))) for i, lq in enumerate(lqs.unbind(1)))
         *branches, last = BRANCHES
         for name in branches:
-            outputs = dict(self._propagate(name, features, flows, lqs.device))
-            features = [outputs[frame] for frame in range(t)]
-        wanted = range(t)[keep]
-        found = islice(self._propagate(last, features, flows, lqs.device), wanted.start, wanted.stop)
+            features = store.row(self._propagate(name, features, flows, store))
+        wanted = range(lqs.shape[1])[keep]
+        found = islice(self._propagate(last, features, flows, store), wanted.start, wanted.stop)
         for batch in in_batches(found, frames_at_once(lqs)):
             numbers, maps = zip(*batch, strict=True)
             before = self.conv_before_upsample
-            feature = conv2d(torch.cat(maps).to(lqs.device), before.weight, before.bias, 'leaky_relu')
+            feature = conv2d(torch.cat(maps), before.weight, before.bias, 'leaky_relu')
             out = upsample(self, feature, torch.cat([lqs[:, frame] for frame in numbers]), self.scale)
             del maps, feature, batch  # not held until the next batch is there
             yield from out.chunk(len(numbers))
 
     def _propagate(
-        self,
-        name: str,
-        inputs: list[torch.Tensor],
-        flows: dict[str, list[torch.Tensor]] | None,
-        device: torch.device,
+        self, name: str, inputs: Row, flows: dict[str, list[torch.Tensor]] | None, store: FeatureStore
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """One branch (Fig. 1b): frame and feature (n, C, h, w) in its order, from the features of the branch before."""
+        """One branch (Fig. 1b): frame and feature (n, C, h, w) in its order, from the features of the branch before,
+        which it uses up."""
         t = len(inputs)
         direction = name.split('_')[0]
         walk = range(t) if direction == 'forward' else range(t - 1, -1, -1)
         recent: list[tuple[torch.Tensor, ...]] = []  # encoded outputs of the last two frames, the latest first
         flow = second_flow = None
-        for step, frame in enumerate(walk):
-            current = inputs[frame].to(device)
+        for step, (frame, (current,)) in enumerate(store.read([inputs], walk, used_up=True)):
             if step and flows is not None:
                 earlier_flow = flow
-                flow = flows[direction][frame - 1 if direction == 'forward' else frame].to(device)
+                flow = flows[direction][frame - 1 if direction == 'forward' else frame]
                 second_flow = None if step == 1 else flow + flow_warp(earlier_flow, flow)
             if step == 0:
                 previous = before = current
@@ -213,7 +182,7 @@ class VSRM(nn.Module):
             feature = self._step(name, previous, current, before)
             if step + 1 < t:
                 recent = [self.align.encode(feature), *recent][:2]
-            yield frame, feature.to(inputs[frame].device)
+            yield frame, feature
 
     def _step(self, name: str, previous: torch.Tensor, current: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
         block = self.backbone[name]

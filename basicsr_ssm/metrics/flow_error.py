@@ -55,9 +55,9 @@ def flow_pairs(flow_net: nn.Module, frames: Iterable[np.ndarray]) -> Iterator[tu
     tensors = (torch.from_numpy(np.ascontiguousarray(f)).permute(2, 0, 1).float() / 255 for f in frames)
     for pair in pairwise(tensors):
         with torch.no_grad():
-            flows = clip_flows(flow_net, torch.stack(pair)[None].to(device), torch.device('cpu'))
+            flows = clip_flows(flow_net, torch.stack(pair)[None].to(device))
         # clip_flows calls them by the propagation that they serve: its 'backward' leads from frame i to i + 1
-        yield flows['backward'][0][0], -flows['forward'][0][0]
+        yield flows['backward'][0][0].cpu(), -flows['forward'][0][0].cpu()
 
 
 def clip_flow_error(
