@@ -2,56 +2,101 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
-_SHAPES = 2  # whose graphs are kept, the latest; each holds the memory of a forward pass
+_WARM_UP = 3  # frames
 
 
 class GraphedNetwork(nn.Module):
-    """A network whose forward pass is captured once for each shape of its input, and replayed from then on.
+    """A network whose pass is captured when a shape comes for the second time in a row, and replayed from then on.
 
-    A shape is run as usual when it is first seen, captured when it comes again. The network's outputs are those of
-    the network itself. On a CPU, and where gradients are recorded, the network is simply called. The weights may change
-    from call to call, in place; parameters that are replaced by others are not noticed.
+    Another shape, or other frames that are kept, first lets go of the graph, which holds the memory of a whole pass:
+    there is never more than one, nor one beside a pass of the network itself. What the network gives stays the same. On
+    a CPU, where gradients are recorded, and for clips whose features the network keeps on the CPU, it is simply called.
+    The weights may change from call to call, in place; parameters that are replaced by others are not noticed.
 
     Args:
-        net: in eval mode; its forward pass must not wait for the GPU, nor depend on the values of its input.
+        net: in eval mode; its passes must not wait for the GPU, nor depend on the values of their input.
     """
 
     def __init__(self, net: nn.Module):
         super().__init__()
         self.net = net
-        self._seen: set[tuple] = set()
-        self._graphs: dict[tuple, tuple[torch.cuda.CUDAGraph, torch.Tensor, torch.Tensor]] = {}
+        self._shape: tuple | None = None  # the last, if it may be captured
+        self._captured: tuple[torch.cuda.CUDAGraph, torch.Tensor, torch.Tensor | list[torch.Tensor]] | None = None
 
     def forward(self, clip: torch.Tensor) -> torch.Tensor:
-        """As that of the network; the result is the caller's own."""
-        if not clip.is_cuda or torch.is_grad_enabled() or self.net.training:
-            return self.net(clip)
-        autocast = torch.get_autocast_dtype('cuda') if torch.is_autocast_enabled('cuda') else None
-        key = *clip.shape, clip.dtype, clip.device, autocast
-        if key not in self._graphs:
-            if key not in self._seen:
-                self._seen.add(key)
-                return self.net(clip)
-            while len(self._graphs) >= _SHAPES:
-                self._graphs.pop(next(iter(self._graphs)))
-            self._graphs[key] = self._capture(clip, autocast)
-        graph, given, result = self._graphs[key]
+        """As that of the network; the result is the caller's own.
+
+        Raises:
+            RuntimeError: its pass cannot be captured, since it waits for the GPU or memory does not suffice. There is
+                no graph then.
+        """
+        result = self._replayed(clip, None)
+        return self.net(clip) if result is None else result.clone()
+
+    def frames(self, clip: torch.Tensor, keep: slice = slice(None)) -> Iterator[torch.Tensor]:
+        """As those of the network, which has to have such a method. The next call may write over them.
+
+        Raises:
+            RuntimeError: as forward, by this call; what the network raises comes with the frames.
+        """
+        result = self._replayed(clip, keep)
+        return self.net.frames(clip, keep) if result is None else iter(result)
+
+    def let_go(self) -> None:
+        """Gives the graph's memory back."""
+        if self._captured is not None:
+            torch.cuda.synchronize(self._captured[1].device)  # it may be at work still
+            self._captured = None
+            torch.cuda.empty_cache()  # what was a graph's is of use to nobody else before
+        self._shape = None
+
+    def _replayed(self, clip: torch.Tensor, keep: slice | None) -> torch.Tensor | list[torch.Tensor] | None:
+        """What the graph gives; None where there is none, nor will be made now."""
+        shape = None
+        if self._may_capture(clip):
+            frames = None if keep is None else keep.indices(clip.shape[1])
+            shape = *clip.shape, frames, clip.dtype, clip.device, _autocast()
+        if shape is None or shape != self._shape:
+            self.let_go()
+            self._shape = shape
+            return None
+        if self._captured is None:
+            self._captured = self._capture(clip, keep)
+        graph, given, result = self._captured
         given.copy_(clip)
         graph.replay()
-        return result.clone()
+        return result
 
-    def _capture(self, clip, autocast):
+    def _may_capture(self, clip: torch.Tensor) -> bool:
+        on_gpu = clip.is_cuda and clip.shape[1] <= getattr(self.net, 'cpu_cache_length', math.inf)
+        return on_gpu and not torch.is_grad_enabled() and not self.net.training
+
+    def _capture(self, clip: torch.Tensor, keep: slice | None):
         given, current = clip.clone(), torch.cuda.current_stream(clip.device)
         stream, graph = torch.cuda.Stream(clip.device), torch.cuda.CUDAGraph()
         stream.wait_stream(current)
+        autocast = _autocast()
         # weights that autocast has cast it keeps for as long as it lasts, and a graph lasts longer
         with torch.autocast('cuda', autocast or torch.bfloat16, enabled=autocast is not None, cache_enabled=False):
-            with torch.cuda.stream(stream):
-                self.net(given)  # libraries set themselves up, kernels are compiled
-            current.wait_stream(stream)
-            with torch.cuda.graph(graph, stream=stream):
-                result = self.net(given)
+            try:
+                with torch.cuda.stream(stream):  # libraries set themselves up for this stream
+                    self.net(given if keep is None else given[:, :_WARM_UP])
+                current.wait_stream(stream)
+                with torch.cuda.graph(graph, stream=stream):
+                    result = self._passed(given, keep)
+            finally:
+                torch.cuda.set_stream(current)  # a capture that fails at its end leaves its own behind
         return graph, given, result
+
+    def _passed(self, clip: torch.Tensor, keep: slice | None) -> torch.Tensor | list[torch.Tensor]:
+        return self.net(clip) if keep is None else list(self.net.frames(clip, keep))
+
+
+def _autocast() -> torch.dtype | None:
+    return torch.get_autocast_dtype('cuda') if torch.is_autocast_enabled('cuda') else None

@@ -95,7 +95,7 @@ def measured_on_gpu(
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-            net(torch.rand(1, frames, 3, side, side, device=device))
+            net(torch.rand(1, frames, 3, side, side, device=device))  # all results at once, as a CUDA graph holds them
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device)
 

@@ -8,8 +8,11 @@ import numpy as np
 import torch
 
 from basicsr_ssm.errors import UserError
+from basicsr_ssm.inference.graph import GraphedNetwork
 from basicsr_ssm.segments.chunks import OVERLAP, SEGMENT, Chunk, overlapping_chunks
 from basicsr_ssm.segments.tiles import in_tiles, smaller_tile
+
+_GRAPHED_PIXELS = 2**17  # of a frame or tile: larger ones keep a GPU busy by themselves
 
 _logger = logging.getLogger(__name__)
 
@@ -34,7 +37,8 @@ def restore_clip(
 
     Args:
         net: maps (1, t, 3, h, w), RGB in [0, 1], to (1, t, 3, s*h, s*w); in eval mode and on ``device`` already. If it
-            has a method ``frames``, as MedVSR and VSRM, that gives the frames that are needed, one after the other.
+            has a method ``frames``, as MedVSR and VSRM, that gives the frames that are needed, one after the other; on
+            a GPU, small frames come from a CUDA graph then, as soon as chunks of one shape follow each other.
         frames: uint8 RGB, (h, w, 3) each, all of one size.
         segment: frames a chunk; more context and less recomputing, but more memory.
         overlap: frames that neighbouring chunks share.
@@ -51,7 +55,8 @@ def restore_clip(
         RestoreError: memory runs out, or a value of the result is not finite.
         ValueError: unless 0 <= overlap < segment.
     """
-    restorer = _Restorer(net, torch.device(device), dtype, tile, smaller_tiles)
+    graphed = GraphedNetwork(net) if hasattr(net, 'frames') else None
+    restorer = _Restorer(net, graphed, torch.device(device), dtype, tile, smaller_tiles)
     for chunk in overlapping_chunks(frames, segment, overlap):
         restored = restorer.restore(chunk, first + chunk.first)
         for frame in restored:
@@ -62,6 +67,7 @@ def restore_clip(
 @dataclass
 class _Restorer:
     net: torch.nn.Module
+    graphed: GraphedNetwork | None
     device: torch.device
     dtype: torch.dtype
     tile: int
@@ -85,8 +91,9 @@ class _Restorer:
             # Here the error is gone, and with it what its traceback held of the attempt.
             self.tile = tile
             _logger.warning('%s; going on with tiles of %d pixels', where, tile)
-            if self.device.type == 'cuda':
-                torch.cuda.empty_cache()
+            if self.graphed is not None:
+                self.graphed.let_go()
+            self._give_memory_back()
 
     def _run(self, clip: torch.Tensor, keep: slice, first: int) -> torch.Tensor:
         lq = clip.to(self.device).float().div_(255).unsqueeze(0)
@@ -102,7 +109,7 @@ class _Restorer:
         """Number and result (1, 3, s*h, s*w) of the frames that are kept of (1, t, 3, h, w)."""
         t, _, h, w = lq.shape[1:]
         if hasattr(self.net, 'frames'):
-            frames = self.net.frames(lq, keep)
+            frames = self._made_one_by_one(lq, keep)
         else:
             restored = self.net(lq)
             if restored.shape[:3] != (1, t, 3):
@@ -112,6 +119,20 @@ class _Restorer:
             if frame.shape[2] % h or frame.shape[2] * w != frame.shape[3] * h:
                 raise self._unexpected(frame, lq)
             yield i, frame
+
+    def _made_one_by_one(self, lq: torch.Tensor, keep: slice) -> Iterator[torch.Tensor]:
+        if self.graphed is not None and lq.shape[3] * lq.shape[4] <= _GRAPHED_PIXELS:
+            try:
+                return self.graphed.frames(lq, keep)
+            except RuntimeError as error:  # of the capture; what the network raises comes with its frames
+                _logger.info('going on without a CUDA graph: %s', error)
+            self.graphed = None
+            self._give_memory_back()
+        return self.net.frames(lq, keep)
+
+    def _give_memory_back(self) -> None:
+        if self.device.type == 'cuda':
+            torch.cuda.empty_cache()
 
     def _unexpected(self, restored: torch.Tensor, lq: torch.Tensor) -> RestoreError:
         return RestoreError(
@@ -129,8 +150,9 @@ class _Restorer:
 
 
 def _ran_out_of_memory(error: Exception) -> bool:
-    # PyTorch has no class of its own for a failed allocation on the CPU.
-    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+    # PyTorch has no class of its own for a failed allocation on the CPU, of pages or of page-locked ones.
+    of_cpu = "can't allocate memory", 'CUDA error: out of memory'
+    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or any(text in str(error) for text in of_cpu)
 
 
 def _to_uint8(frame: torch.Tensor, number: int) -> torch.Tensor:
