@@ -66,7 +66,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'memory does not suffice)',
     )
     running.add_argument(
-        '--max-memory', type=float, metavar='GIB', help='of a GPU: choose segment and tile to stay within it'
+        '--offload',
+        action='store_true',
+        help="keep features that wait for their next use in the CPU's memory: a GPU needs less, the CPU more",
+    )
+    running.add_argument(
+        '--max-memory',
+        type=float,
+        metavar='GIB',
+        help='of a GPU: choose segment and tile to stay within it, and --offload where nothing else fits',
     )
     video = parser.add_argument_group('video files')
     video.add_argument('--codec', choices=CODECS, help='default: H.264, in .webm VP9')
@@ -170,6 +178,8 @@ def _network(args: argparse.Namespace) -> tuple[torch.nn.Module, str, torch.dtyp
         if args.opt is None:
             raise
         raise UserError(f'{args.opt}: its network_g builds no network: {error}') from error
+    if args.offload and not _offload(net):
+        raise UserError(f'--offload: {type(net).__name__} has no features that wait for their next use')
     _say(f'{description}, on {name} in {args.precision}')
     dtype = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}[args.precision]
     net = net.eval().to(name)
@@ -210,12 +220,31 @@ def _segment_and_tile(
         segment = max(least, min(segment, _expected(source, *args.frames) or segment))
     else:
         least = segment
-    model = measured_on_gpu(net, torch.device(device), dtype, args.max_memory * GIB, segment)
-    segments = range(segment, least - 1, -1)
-    segment, tile = plan(model, args.max_memory * GIB, *source.size, segments, args.tile)
+    limit, segments = args.max_memory * GIB, range(segment, least - 1, -1)
+
+    def planned() -> tuple[int, int]:
+        model = measured_on_gpu(net, torch.device(device), dtype, limit, segments[0])
+        return plan(model, limit, *source.size, segments, args.tile)
+
+    choice, offloaded = None, ''
+    try:
+        choice = planned()
+    except UserError:
+        if args.offload or not _offload(net):
+            raise
+        offloaded = ', with --offload'
+    segment, tile = choice or planned()  # after the error, whose traceback may hold a trial's memory
     part = f'tiles of {tile} pixels' if tile else 'whole frames'
-    _say(f'--max-memory {args.max_memory:g}: {segment} frames at a time, in {part}')
+    _say(f'--max-memory {args.max_memory:g}: {segment} frames at a time, in {part}{offloaded}')
     return segment, tile
+
+
+def _offload(net: torch.nn.Module) -> bool:
+    """Whether the network can keep its features on the CPU, for clips of any length; from here on it does."""
+    if not hasattr(net, 'cpu_cache_length'):
+        return False
+    net.cpu_cache_length = 0
+    return True
 
 
 def _clock_and_audio(source: FrameSource, output: Output, fps: Fraction | None, silent: bool) -> tuple[Clock, bool]:

@@ -301,6 +301,38 @@ def test_memory_chooses_what_was_not_given(
     assert f'--max-memory 0.9: {segment} frames at a time, in {part}' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(('limit', 'offloaded'), [(2, False), (0.9, True)])
+def test_features_are_offloaded_where_nothing_else_fits(
+    upscale, enlarge, tmp_path, monkeypatch, capsys, limit, offloaded
+):
+    """Whole frames, all 40 of them, that need 1 GiB, and half of it with their features on the CPU."""
+    source = make_folder(tmp_path / 'in', np.zeros((40, 160, 256, 3), np.uint8))
+    enlarge.cpu_cache_length = 100
+
+    def measured(net, device, dtype, limit, frames):
+        return MemoryModel(0, 0, (2**30 if net.cpu_cache_length else 2**29) / (40 * 160 * 256))
+
+    monkeypatch.setattr(upscale_command, 'measured_on_gpu', measured)
+    monkeypatch.setattr(upscale_command, '_device', lambda args: 'cpu')
+    words = ['--max-memory', limit, '--segment', 40, '--tile', 0]
+    assert upscale(source, tmp_path / 'out', *words, net=enlarge) == 0
+    assert enlarge.cpu_cache_length == (0 if offloaded else 100)
+    assert ('whole frames, with --offload\n' in capsys.readouterr().err) == offloaded
+
+
+def test_what_does_not_fit_even_then(upscale, enlarge, tmp_path, monkeypatch):
+    source = make_folder(tmp_path / 'in', np.zeros((40, 160, 256, 3), np.uint8))
+    enlarge.cpu_cache_length = 100
+    monkeypatch.setattr(upscale_command, 'measured_on_gpu', lambda *args: MemoryModel(0, 0, 1e6))
+    monkeypatch.setattr(upscale_command, '_device', lambda args: 'cpu')
+    with pytest.raises(UserError, match='--max-memory 1: for 40 frames'):
+        upscale(source, tmp_path / 'out', '--max-memory', 1, '--segment', 40, net=enlarge)
+    del enlarge.cpu_cache_length
+    with pytest.raises(UserError, match='--offload: Enlarge has no features that wait'):
+        upscale(source, tmp_path / 'out', '--offload', net=enlarge)
+    assert enlarge.calls == []
+
+
 @pytest.mark.parametrize('words', [['--frames', '5'], ['--frames', '5:5'], ['--fps', '0'], ['--fps', 'fast']])
 def test_words_that_cannot_be_read(upscale, enlarge, video, tmp_path, words, capsys):
     with pytest.raises(SystemExit):
@@ -327,8 +359,9 @@ def test_a_real_checkpoint_with_its_option_file(upscale, tmp_path):
         lq = torch.from_numpy(frames).permute(0, 3, 1, 2)[None] / 255
         expected = (net(lq)[0].clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
     words = ('--model', tmp_path / 'net.pth')
-    assert upscale(source, tmp_path / 'a', *words, '--opt', tmp_path / 'test.yml') == 0
-    assert np.array_equal(np.stack(read(tmp_path / 'a')), expected)
+    for output, more in (('a', []), ('b', ['--offload'])):
+        assert upscale(source, tmp_path / output, *words, '--opt', tmp_path / 'test.yml', *more) == 0
+        assert np.array_equal(np.stack(read(tmp_path / output)), expected)
 
 
 def test_an_option_file_that_builds_no_network_is_named(upscale, tmp_path):
