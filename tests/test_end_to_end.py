@@ -122,3 +122,11 @@ def test_compare_before_the_test(clips, capsys):
     test_set = {'name': 'clips', 'type': 'MedicalClipTestDataset', **clips}
     assert cli.main(['compare', '-opt', write('test.yml', datasets={'test': test_set})]) == 2
     assert 'run `basicsr-ssm test`' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('scale', [1, 5])
+def test_compare_at_a_scale_without_bicubic(clips, capsys, scale):
+    test_set = {'name': 'clips', 'type': 'MedicalClipTestDataset', **clips}
+    option_file = write('test.yml', datasets={'test': test_set}, network_g={'type': 'BasicVSR'}, scale=scale)
+    assert cli.main(['compare', '-opt', option_file]) == 2
+    assert f'bicubic up-sampling is there for scales 2, 3, 4, 6, 8, not {scale}' in capsys.readouterr().err

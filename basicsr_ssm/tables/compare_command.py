@@ -25,13 +25,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Writes comparison.json, comparison.md and, where the run saved images, comparison.png into the results folder."""
+    """Writes comparison.json, comparison.md and, where the run saved images, comparison.png into the results folder.
+
+    Raises:
+        UserError: the run has no results, or a scale for which there is no bicubic up-sampling.
+    """
     from basicsr.data import build_dataset
 
     from basicsr_ssm.options import parse_options
-    from basicsr_ssm.tables.comparison import bicubic_metrics, markdown
+    from basicsr_ssm.tables.comparison import bicubic_metrics, check_scale, markdown
 
     opt = parse_options(args, os.getcwd(), is_train=False)
+    check_scale(opt.get('scale'))
     folder = Path(opt['path']['results_root'])
     metrics = opt['val'].get('metrics') or {}
     measured = _measured(folder)

@@ -9,11 +9,18 @@ import numpy as np
 import torch
 from basicsr.utils import tensor2img
 
-from basicsr_ssm.clips.imresize import imresize_bicubic_up
+from basicsr_ssm.clips.imresize import SCALES, imresize_bicubic_up
+from basicsr_ssm.errors import UserError
 from basicsr_ssm.metrics import measure
 
 Table = dict[str, dict[str, float]]
 TableOfFrames = dict[str, dict[str, list[float]]]
+
+
+def check_scale(scale: int | None) -> None:
+    """Raises UserError unless there is bicubic up-sampling for the scale of an option file, None where it has none."""
+    if scale not in SCALES:
+        raise UserError(f'bicubic up-sampling is there for scales {", ".join(map(str, SCALES))}, not {scale}')
 
 
 def bicubic_metrics(items: Iterable[dict], metrics: dict[str, dict], scale: int) -> Table:

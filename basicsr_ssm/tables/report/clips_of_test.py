@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from basicsr_ssm.clips.imresize import SCALES
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.tables.comparison import TableOfFrames, bicubic_per_frame, frame_pairs, upsampled
+from basicsr_ssm.tables.comparison import TableOfFrames, bicubic_per_frame, check_scale, frame_pairs, upsampled
 
 _PATHS = ('dataroot_gt', 'dataroot_lq', 'dataroot_flow', 'meta_info_file', 'mask')
 
@@ -36,8 +35,7 @@ class ClipsOfTest:
         self._metrics = (options.get('val') or {}).get('metrics') or {}
         if not self._scale or not self._metrics:
             raise UserError('the options of the test have no scale or no val.metrics')
-        if self._scale not in SCALES:
-            raise UserError(f'bicubic up-sampling is there for scales {", ".join(map(str, SCALES))}, not {self._scale}')
+        check_scale(self._scale)
         try:
             self._dataset = build_dataset(_anchored(described[0], options.get('working_directory', '.')))
         except (OSError, KeyError, AssertionError) as error:  # BasicSR's own data sets have no words for it
