@@ -1,5 +1,6 @@
 """Run a video super-resolution network over a clip of any length and size with bounded memory."""
 
+import contextlib
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -132,7 +133,8 @@ class _Restorer:
 
     def _give_memory_back(self) -> None:
         if self.device.type == 'cuda':
-            torch.cuda.empty_cache()
+            with contextlib.suppress(RuntimeError):  # PyTorch may refuse after a capture that failed
+                torch.cuda.empty_cache()
 
     def _unexpected(self, restored: torch.Tensor, lq: torch.Tensor) -> RestoreError:
         return RestoreError(

@@ -231,7 +231,7 @@ def test_a_long_clip_on_a_gpu(name, dtype, monkeypatch):
     got = restored(net, frames, **settings)
     assert replays[len(replays) // 2 :].count(True) >= 3
     torch.cuda.empty_cache()
-    assert torch.cuda.memory_reserved() <= before + 2**25
+    assert torch.cuda.memory_reserved() <= before + 2**26  # cuBLAS has some for each stream
     monkeypatch.setattr(restore, '_GRAPHED_PIXELS', 0)
     plain = restored(net, frames, **settings)
     assert abs(got.astype(int) - plain).max() <= 1 + 4 * (dtype != torch.float32)
