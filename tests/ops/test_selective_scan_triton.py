@@ -65,13 +65,20 @@ def test_in_the_interpreter():
 
 @pytest.fixture
 def short_chunks(monkeypatch):
-    monkeypatch.setattr(TRITON, '_sizes', lambda u, n: TRITON._Sizes(32, 8))
+    monkeypatch.setattr(TRITON, '_sizes', lambda u, n: TRITON._Sizes(32, 1, 8))
 
 
 @interpreted
 @pytest.mark.parametrize('direction', ['forward', 'reverse', 'both'])
 def test_chunks_of_all_directions(direction, short_chunks):
     assert_exact(inputs(1, 12, 5, 4, direction), delta_softplus=True, direction=direction)
+
+
+@interpreted
+@pytest.mark.parametrize('states', [3, 8])
+def test_several_warps(states, monkeypatch):
+    monkeypatch.setattr(TRITON, '_sizes', lambda u, n: TRITON._Sizes(32, 2, 8))
+    assert_exact(inputs(1, 9, 50, states, 'both'), delta_softplus=True, direction='both')
 
 
 @interpreted

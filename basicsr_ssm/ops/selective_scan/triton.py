@@ -16,8 +16,8 @@ from basicsr_ssm.ops import triton_support
 
 _MOST_STATES = 32
 _LONGEST_CHUNK = 1024
-_GROUP, _FEW = 8, 2  # tokens whose states the backward pass computes at a time, and holds at a time
-_BACKWARD_BLOCK = 32
+_GROUP, _FEW = 4, 2  # tokens whose states the backward pass computes at a time, and holds at a time
+_MOST_WARPS = 4  # of a program: they read the same B and C, at about the same time
 _TILE = 256  # chunks whose states are passed on at a time
 
 
@@ -37,9 +37,10 @@ def why_not(*args) -> str | None:
 
 @dataclass(frozen=True)
 class _Sizes:
-    """How a call is cut: channels and tokens of a program, tokens of a turn of its loop."""
+    """How a call is cut: channels of a warp, warps and tokens of a program, tokens of a turn of its loop."""
 
-    block: int
+    channels: int
+    warps: int
     chunk: int
     unroll: int = 4
     fetch: int = 8  # tokens between asking for an input and loading it
@@ -47,13 +48,13 @@ class _Sizes:
 
 def _sizes(u, n) -> _Sizes:
     batch, length, channels = u.shape
-    block = 64 if n <= 16 else 32
-    # one wave of the 12 programs that fit a multiprocessor, or what comes nearest to it
-    wanted = min(
-        length, _parts(batch * length * _parts(channels, block), 12 * triton_support.multiprocessors(u.device))
-    )
+    of_warp = 64 if n <= 16 else 32
+    parts = _parts(channels, of_warp)
+    warps = max(w for w in (1, 2, 4) if w <= _MOST_WARPS and parts % w == 0)
+    # one wave of the 12 warps that fit a multiprocessor, or what comes nearest to it
+    wanted = min(length, _parts(batch * length * parts, 12 * triton_support.multiprocessors(u.device)))
     chunk = _up(length, 4) if length <= 16 else min(_up(wanted, 16), _LONGEST_CHUNK)
-    return _Sizes(block, chunk, fetch=8 if chunk > 16 else 0)
+    return _Sizes(of_warp, warps, chunk, fetch=8 if chunk > 16 else 0)
 
 
 def _parts(size, part):
@@ -75,13 +76,14 @@ class Call:
         self.reverses = {'forward': (0,), 'reverse': (1,), 'both': (0, 1)}[direction]
         self.batch, self.length, self.channels = u.shape
         self.n = A.shape[-1]
-        self.padded = max(16, 1 << (self.n - 1).bit_length())
         self.sizes = _sizes(u, self.n)
         self.chunks = _parts(self.length, self.sizes.chunk)
-        self.width = _up(self.channels, self.sizes.block)
-        self.states_shape = len(self.reverses) * self.batch, self.chunks, self.padded, self.width
-        self.options = dict(N=self.padded, CHUNK=self.sizes.chunk, SOFTPLUS=softplus, BIAS=bias is not None)
-        self.options |= dict(PADDED=self.padded != self.n, FETCH=self.sizes.fetch, num_warps=1)
+        self.width = _up(self.channels, self.sizes.channels)
+        self.block = self.sizes.channels * self.sizes.warps
+        self.blocks = self.width // self.block
+        self.states_shape = len(self.reverses) * self.batch, self.chunks, self.n, self.width
+        self.options = dict(N=self.n, CHUNK=self.sizes.chunk, SOFTPLUS=softplus, BIAS=bias is not None)
+        self.options |= dict(FETCH=self.sizes.fetch, num_warps=self.sizes.warps)
 
     def empty(self, *shape):
         return torch.empty(shape, dtype=torch.float32, device=self.u.device)
@@ -94,18 +96,17 @@ class Call:
         if self.chunks == 1:
             return states  # which nobody reads
         sums = self.empty(scans, self.chunks, self.width)
-        blocks = self.width // self.sizes.block
         where = dict(BOTH=self.both, ADJOINT=adjoint)
-        chunk_states[(blocks * scans, self.chunks)](
+        chunk_states[(self.blocks * scans, self.chunks)](
             self.delta, x, B, self.A, self.bias, states, sums,
-            self.batch, self.length, self.channels, self.n, self.chunks, blocks, self.reverses[0],
+            self.batch, self.length, self.channels, self.chunks, self.blocks, self.reverses[0],
             *_strides(self.delta, x, B),
-            BLOCK=self.sizes.block, UNROLL=self.sizes.unroll, **where, **self.options,
+            BLOCK=self.block, UNROLL=self.sizes.unroll, ALIGNED=_aligned(B), **where, **self.options,
         )  # fmt: skip
         tile = min(_TILE, max(32, 1 << (self.chunks - 1).bit_length()))
-        pass_states[(self.width // 8 * scans, self.padded)](
-            states, sums, self.A, self.batch, self.channels, self.n, self.chunks, self.width, self.reverses[0],
-            N=self.padded, BLOCK=8, TILE=tile, TILES=_parts(self.chunks, tile), num_warps=4, **where,
+        pass_states[(self.width // 8 * scans, self.n)](
+            states, sums, self.A, self.batch, self.channels, self.chunks, self.width, self.reverses[0],
+            N=self.n, BLOCK=8, TILE=tile, TILES=_parts(self.chunks, tile), num_warps=4, **where,
         )  # fmt: skip
         return states
 
@@ -120,6 +121,11 @@ def _rows(v):
     return v.contiguous()
 
 
+def _aligned(*tensors):
+    """Whether four numbers of a token can be read at once."""
+    return all(v.data_ptr() % (4 * v.element_size()) == 0 and all(s % 4 == 0 for s in v.stride()[:2]) for v in tensors)
+
+
 def _strides(*tensors):
     return [w for v in tensors for w in ((0, 0) if v is None else v.stride()[:2])]
 
@@ -132,16 +138,14 @@ def forward(c: Call, keep: bool):
     y = torch.empty(c.u.shape, dtype=c.u.dtype, device=c.u.device)
     ungated = torch.empty_like(y) if keep and c.z is not None else None
     sofar = y if c.u.dtype == torch.float32 or not c.both else torch.empty_like(y, dtype=torch.float32)
-    blocks = c.width // c.sizes.block
     for i, reverse in enumerate(c.reverses):
         last = i == len(c.reverses) - 1
         A, D, before = c.of_direction(i, states)
-        chunk_outputs[(blocks * c.batch, c.chunks)](
+        chunk_outputs[(c.blocks * c.batch, c.chunks)](
             c.delta, c.u, c.B, c.C, c.z, A, D, c.bias, before, sofar, ungated, y if last else sofar,
-            c.length, c.channels, c.n, c.chunks, blocks, reverse, *_strides(c.delta, c.u, c.B, c.C, c.z),
-            BLOCK=c.sizes.block, SKIP=D is not None, GATE=last and c.z is not None, ADD=i > 0,
-            KEEP=last and ungated is not None, UNROLL=c.sizes.unroll,
-            **c.options,
+            c.length, c.channels, c.chunks, c.blocks, reverse, *_strides(c.delta, c.u, c.B, c.C, c.z),
+            BLOCK=c.block, SKIP=D is not None, GATE=last and c.z is not None, ADD=i > 0,
+            KEEP=last and ungated is not None, UNROLL=c.sizes.unroll, ALIGNED=_aligned(c.B, c.C), **c.options,
         )  # fmt: skip
     return y, states, ungated
 
@@ -159,33 +163,34 @@ def backward(c: Call, dy, states, ungated):
     slopes = c.carried(dy, c.C, adjoint=True)
 
     directions, groups = len(c.reverses), _parts(c.sizes.chunk, _GROUP)
-    kept = c.empty(c.batch, c.chunks, groups, c.padded, c.width)
-    blocks = c.width // _BACKWARD_BLOCK
+    kept = c.empty(c.batch, c.chunks, groups, c.n, c.width)
+    parts = c.width // 32  # of the channels, each one warp's
+    warps = max(w for w in (1, 2, 4) if w <= _MOST_WARPS and parts % w == 0)
+    blocks = parts // warps
     dtype = torch.float32 if c.both else c.u.dtype
     du, ddelta = (torch.empty(c.u.shape, dtype=dtype, device=c.u.device) for _ in range(2))
-    dB, dC = (c.empty(c.batch, directions * blocks, c.length, c.padded) for _ in range(2))
-    dA = c.empty(directions, c.batch, c.chunks, c.padded, c.width)
+    dB, dC = (c.empty(c.batch, directions * parts, c.length, c.n) for _ in range(2))
+    dA = c.empty(directions, c.batch, c.chunks, c.n, c.width)
     dD, dbias = (None if v is None else c.empty(directions, c.batch, c.chunks, c.width) for v in (c.D, c.bias))
     for i, reverse in enumerate(c.reverses):
         A, D, before = c.of_direction(i, states)
-        kernels.group_states[(c.width // c.sizes.block * c.batch, c.chunks)](
+        kernels.group_states[(c.blocks * c.batch, c.chunks)](
             c.delta, c.u, c.B, A, c.bias, before, kept,
-            c.length, c.channels, c.n, c.chunks, c.width // c.sizes.block, reverse, groups,
+            c.length, c.channels, c.chunks, c.blocks, reverse, groups,
             *_strides(c.delta, c.u, c.B),
-            BLOCK=c.sizes.block, GROUP=_GROUP, **c.options,
+            BLOCK=c.block, GROUP=_GROUP, ALIGNED=_aligned(c.B), **c.options,
         )  # fmt: skip
         kernels.chunk_slopes[(blocks * c.batch, c.chunks)](
             c.delta, c.u, c.B, c.C, dy, A, D, c.bias, kept, slopes[i * c.batch :], du, ddelta,
-            dB[:, i * blocks :], dC[:, i * blocks :], dA[i], None if dD is None else dD[i],
+            dB[:, i * parts :], dC[:, i * parts :], dA[i], None if dD is None else dD[i],
             None if dbias is None else dbias[i],
-            c.length, c.channels, c.n, c.chunks, blocks, reverse, groups, directions * blocks,
+            c.length, c.channels, c.chunks, blocks, reverse, groups, directions * parts,
             *_strides(c.delta, c.u, c.B, c.C, dy),
-            BLOCK=_BACKWARD_BLOCK, HALVINGS=_BACKWARD_BLOCK.bit_length() - 2, GROUP=_GROUP,
-            FEW=_FEW,
-            SKIP=D is not None, ADD=i > 0, **c.options,
+            P=max(4, 1 << (c.n - 1).bit_length()), GROUP=_GROUP, FEW=_FEW, ALIGNED=_aligned(c.B, c.C),
+            SKIP=D is not None, ADD=i > 0, WARPS=warps, **c.options | dict(num_warps=warps),
         )  # fmt: skip
-    dB, dC = (v.sum(1)[..., : c.n] for v in (dB, dC))
-    dA = dA.sum((1, 2))[:, : c.n, : c.channels].mT
+    dB, dC = (v.sum(1) for v in (dB, dC))
+    dA = dA.sum((1, 2))[..., : c.channels].mT
     dD = None if dD is None else dD.sum((1, 2))[:, : c.channels]
     dbias = None if dbias is None else dbias.sum((0, 1, 2))[: c.channels]
     return du, ddelta, dA, dB, dC, dD, dz, dbias

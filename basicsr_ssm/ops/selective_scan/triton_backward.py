@@ -10,18 +10,99 @@ import triton
 import triton.language as tl
 
 from basicsr_ssm.ops import triton_types
-from basicsr_ssm.ops.selective_scan.triton_steps import VARYING, column, fetch, row
-from basicsr_ssm.ops.triton_math import LOG2E, sigmoid, softplus
+from basicsr_ssm.ops.selective_scan.triton_steps import (
+    VARYING,
+    advance,
+    dot,
+    fetch,
+    four,
+    nothing,
+    row,
+    rows,
+    store_rows,
+    times,
+    vector,
+)
+from basicsr_ssm.ops.triton_math import LOG2E, exp2, sigmoid, softplus
+from basicsr_ssm.ops.triton_types import ON_GPU
+
+if ON_GPU:
+
+    @triton.jit
+    def _from_lane(v, distance):
+        """What the lane has whose number differs in one bit."""
+        return tl.inline_asm_elementwise(
+            'shfl.sync.bfly.b32 $0, $1, $2, 31, -1;', '=r,r,r', [v, distance], tl.float32, is_pure=True, pack=1
+        )
+
+    @triton.jit
+    def over_channels(v, lane, P: tl.constexpr):
+        """Sums over the 32 channels of every warp, (channels,): that of state i in lanes i·32/P and following.
+
+        Every exchange also halves what a lane holds, 16 exchanges for 16 states instead of 80; and as long as it goes
+        by quads, what a lane keeps is always in front, see `quads`.
+        """
+        for k in tl.static_range(5):
+            distance, halves = 16 >> k, ()
+            if P >> k > 4:
+                for i in tl.static_range(P >> (k + 1)):
+                    halves = halves + (v[i] + _from_lane(v[i + (P >> (k + 1))], distance),)
+            elif P >> k > 1:
+                upper = (lane & distance) != 0
+                for i in tl.static_range(P >> (k + 1)):
+                    given = tl.where(upper, v[i], v[i + (P >> (k + 1))])
+                    halves = halves + (tl.where(upper, v[i + (P >> (k + 1))], v[i]) + _from_lane(given, distance),)
+            else:
+                halves = (v[0] + _from_lane(v[0], distance),)
+            v = halves
+        return v[0]
+
+else:  # the interpreter knows no lanes
+
+    @triton.jit
+    def over_channels(v, lane, P: tl.constexpr):
+        first = lane // (128 // P)
+        total = lane * 0.0
+        for n in tl.static_range(P):
+            one = lane * 0.0
+            for q in tl.static_range(P // 4):
+                one += tl.where((q ^ first) == n // 4, v[4 * q + n % 4], 0.0)
+            one = tl.reshape(one, [lane.shape[0] // 32, 32])
+            one = tl.reshape(tl.sum(one, 1, keep_dims=True) + one * 0.0, lane.shape)
+            total = tl.where(lane // (32 // P) == n, one, total)
+        return total
 
 
 @triton.jit
-def over_channels(v, HALVINGS: tl.constexpr):
-    """(states, 1): the sum over channels. Each halving also halves what a lane holds, unlike `tl.sum`, whose every step
-    exchanges all states: 16 exchanges instead of 80."""
-    for _ in tl.static_range(HALVINGS):
-        even, odd = tl.split(tl.reshape(v, [v.shape[0], v.shape[1] // 2, 2]))
-        v = even + odd
-    return tl.sum(v, 1, keep_dims=True)
+def quads(at, stride, lane, on, N: tl.constexpr, P: tl.constexpr):
+    """P of N numbers, `stride` apart, each lane beginning with the quad that `over_channels` shall leave it; the others
+    follow in the order in which they are exchanged."""
+    first = lane // (128 // P)
+    out = ()
+    for i in tl.static_range(P):
+        n = 4 * ((i // 4) ^ first) + i % 4
+        out = out + (tl.load(at + n * stride, mask=on & (n < N) if P > N else on, other=0.0).to(tl.float32),)
+    return out
+
+
+@triton.jit
+def store_quads(at, stride, lane, v, N: tl.constexpr, P: tl.constexpr):
+    first = lane // (128 // P)
+    for i in tl.static_range(P):
+        n = 4 * ((i // 4) ^ first) + i % 4
+        tl.store(at + n * stride, v[i], mask=n < N)
+
+
+@triton.jit
+def vector_quads(at, lane, N: tl.constexpr, P: tl.constexpr, ALIGNED: tl.constexpr):
+    """A token's B or C in the order of `quads`."""
+    if not ALIGNED or P > N:
+        return quads(at, 1, lane, lane >= 0, N, P)
+    first = lane // (128 // P)
+    out = ()
+    for q in tl.static_range(P // 4):
+        out = out + four(at + 4 * (q ^ first))
+    return out
 
 
 @triton.jit(do_not_specialize=VARYING)
@@ -45,17 +126,15 @@ def gate_slopes(
 @triton.jit(do_not_specialize=VARYING)
 def group_states(
     delta, u, B, A, bias, states, kept,
-    length, channels, states_in_use, chunks, blocks, reverse, groups,
+    length, channels, chunks, blocks, reverse, groups,
     delta_b, delta_l, u_b, u_l, B_b, B_l,
     N: tl.constexpr, BLOCK: tl.constexpr, CHUNK: triton_types.LOOP_LENGTH, GROUP: tl.constexpr, SOFTPLUS: tl.constexpr,
-    BIAS: tl.constexpr, PADDED: tl.constexpr, FETCH: tl.constexpr,
+    BIAS: tl.constexpr, ALIGNED: tl.constexpr, FETCH: tl.constexpr,
 ):  # fmt: skip
     """The state before every group of tokens of one direction."""
     block, item, chunk = tl.program_id(0) % blocks, tl.program_id(0) // blocks, tl.program_id(1)
-    n = tl.arange(0, N)[:, None]
-    c = block * BLOCK + tl.arange(0, BLOCK)[None, :]
+    c = block * BLOCK + tl.arange(0, BLOCK)
     on = c < channels
-    n_on = n < states_in_use
 
     first = chunk * CHUNK
     count = tl.minimum(length - first, CHUNK)
@@ -65,49 +144,51 @@ def group_states(
     delta += item.to(tl.int64) * delta_b + start * delta_l
     B += item.to(tl.int64) * B_b + start * B_l
     u_l, delta_l, B_l = u_l * way, delta_l * way, B_l * way
-    rates = tl.load(A + c * states_in_use + n, mask=on & n_on, other=0.0) * LOG2E
+    rates = times(rows(A + c * N, 1, on, N), LOG2E, N)
     shift = tl.load(bias + c, mask=on, other=0.0) if BIAS else 0.0
 
     width = blocks * BLOCK
     before = chunk - way
-    known = tl.where((before >= 0) & (before < chunks), N, 0)
-    place = (item.to(tl.int64) * chunks + before) * N * width
-    h = tl.load(states + place + n * width + c, mask=(n < known) & (c >= 0), other=0.0)
-    kept += (item.to(tl.int64) * chunks + chunk) * groups * N * width + n * width + c
-    next_step, next_x, next_b = row(delta + c, on), row(u + c, on), column(B + n, n_on, PADDED)
+    known = tl.where((before >= 0) & (before < chunks), width, 0)
+    h = rows(states + (item.to(tl.int64) * chunks + before) * N * width + c, width, c < known, N)
+    kept += (item.to(tl.int64) * chunks + chunk) * groups * N * width + c
+    next_step, next_x, next_b = row(delta + c, on), row(u + c, on), vector(B, N, ALIGNED)
     for i in range(0, CHUNK, GROUP):
         if FETCH > 0:
             fetch(delta, i + FETCH, count, delta_l, block * BLOCK, channels, GROUP, BLOCK)
             fetch(u, i + FETCH, count, u_l, block * BLOCK, channels, GROUP, BLOCK)
-            fetch(B, i + FETCH, count, B_l, 0, states_in_use, GROUP, N)
-        tl.store(kept, h)
+            fetch(B, i + FETCH, count, B_l, 0, N, GROUP, 16 if N <= 16 else 32)
+        store_rows(kept, width, h, N)
         kept += N * width
         for j in tl.static_range(GROUP):
             t = tl.minimum(i + j + 1, count - 1)
             step, x, b = next_step, next_x, next_b
             next_step, next_x = row(delta + t * delta_l + c, on), row(u + t * u_l + c, on)
-            next_b = column(B + t * B_l + n, n_on, PADDED)
+            next_b = vector(B + t * B_l, N, ALIGNED)
             step += shift
             if SOFTPLUS:
                 step = softplus(step)
-            h = tl.exp2(step * rates) * h + (step * x) * b
+            h = advance(h, step, x, b, rates, N)
 
 
 @triton.jit(do_not_specialize=VARYING)
 def chunk_slopes(
     delta, u, B, C, dy, A, D, bias, kept, slopes, du, ddelta, dB, dC, dA, dD, dbias,
-    length, channels, states_in_use, chunks, blocks, reverse, groups, parts,
+    length, channels, chunks, blocks, reverse, groups, parts,
     delta_b, delta_l, u_b, u_l, B_b, B_l, C_b, C_l, dy_b, dy_l,
-    N: tl.constexpr, BLOCK: tl.constexpr, CHUNK: triton_types.LOOP_LENGTH, GROUP: tl.constexpr, FEW: tl.constexpr,
-    HALVINGS: tl.constexpr, SOFTPLUS: tl.constexpr, BIAS: tl.constexpr, SKIP: tl.constexpr, ADD: tl.constexpr,
-    PADDED: tl.constexpr, FETCH: tl.constexpr,
+    N: tl.constexpr, P: tl.constexpr, CHUNK: triton_types.LOOP_LENGTH, GROUP: tl.constexpr, FEW: tl.constexpr,
+    SOFTPLUS: tl.constexpr, BIAS: tl.constexpr, SKIP: tl.constexpr, ADD: tl.constexpr,
+    ALIGNED: tl.constexpr, FETCH: tl.constexpr, WARPS: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of one direction, from the last token of a chunk to its first. ADD: to what is in du and ddelta."""
+    """Gradients of one direction, from the last token of a chunk to its first. ADD: to what is in du and ddelta.
+
+    A lane has one channel; a warp sums dB and dC over its 32. P is N up to a power of two, 4 at least.
+    """
     block, item, chunk = tl.program_id(0) % blocks, tl.program_id(0) // blocks, tl.program_id(1)
-    n = tl.arange(0, N)[:, None]
-    c = block * BLOCK + tl.arange(0, BLOCK)[None, :]
+    BLOCK: tl.constexpr = 32 * WARPS
+    c = block * BLOCK + tl.arange(0, BLOCK)
+    lane = c % 32
     on = c < channels
-    n_on = n < states_in_use
 
     first = chunk * CHUNK
     count = tl.minimum(length - first, CHUNK)
@@ -119,80 +200,92 @@ def chunk_slopes(
     B += item.to(tl.int64) * B_b + start * B_l
     C += item.to(tl.int64) * C_b + start * C_l
     out = (item.to(tl.int64) * length + start) * channels + c
-    part = ((item.to(tl.int64) * parts + block) * length + start) * N + n
+    state = lane // (32 // P)
+    part = ((item.to(tl.int64) * parts + c // 32) * length + start) * N + state
     du += out
     ddelta += out
     dB += part
     dC += part
     u_l, delta_l, dy_l, B_l, C_l = u_l * way, delta_l * way, dy_l * way, B_l * way, C_l * way
     out_l, part_l = channels * way, N * way
-    rates = tl.load(A + c * states_in_use + n, mask=on & n_on, other=0.0) * LOG2E
+    rates = times(quads(A + c * N, 1, lane, on, N, P), LOG2E, P)
     shift = tl.load(bias + c, mask=on, other=0.0) if BIAS else 0.0
     skip = tl.load(D + c, mask=on, other=0.0) if SKIP else 0.0
 
     width = blocks * BLOCK
     after = chunk + way
-    known = tl.where((after >= 0) & (after < chunks), N, 0)
-    place = (item.to(tl.int64) * chunks + after) * N * width
-    g = tl.load(slopes + place + n * width + c, mask=(n < known) & (c >= 0), other=0.0)
+    known = tl.where((after >= 0) & (after < chunks), width, 0)
+    g = quads(slopes + (item.to(tl.int64) * chunks + after) * N * width + c, width, lane, c < known, N, P)
     place = item.to(tl.int64) * chunks + chunk
-    kept += (place * groups + groups - 1) * N * width + n * width + c
+    kept += (place * groups + groups - 1) * N * width + c
 
-    sum_A = tl.zeros([N, BLOCK], tl.float32)
-    sum_D = tl.zeros([1, BLOCK], tl.float32)
-    sum_bias = tl.zeros([1, BLOCK], tl.float32)
+    sum_A = nothing(BLOCK, P)
+    sum_D = tl.zeros([BLOCK], tl.float32)
+    sum_bias = tl.zeros([BLOCK], tl.float32)
     for i in range(0, CHUNK, GROUP):
         base = groups * GROUP - GROUP - i
         if FETCH > 0:
             fetch(delta, base - GROUP, count, delta_l, block * BLOCK, channels, GROUP, BLOCK)
             fetch(u, base - GROUP, count, u_l, block * BLOCK, channels, GROUP, BLOCK)
             fetch(dy, base - GROUP, count, dy_l, block * BLOCK, channels, GROUP, BLOCK)
-            fetch(B, base - GROUP, count, B_l, 0, states_in_use, GROUP, N)
-            fetch(C, base - GROUP, count, C_l, 0, states_in_use, GROUP, N)
-        h = tl.load(kept)
+            fetch(B, base - GROUP, count, B_l, 0, N, GROUP, 16 if N <= 16 else 32)
+            fetch(C, base - GROUP, count, C_l, 0, N, GROUP, 16 if N <= 16 else 32)
+        h = quads(kept, width, lane, c >= 0, N, P)
         kept -= N * width
-        starts = (h,)
+        starts = h  # of the group and of every few tokens, one after the other
         for j in tl.static_range(GROUP - FEW):
             t = tl.minimum(base + j, count - 1)
             step = row(delta + t * delta_l + c, on) + shift
             if SOFTPLUS:
                 step = softplus(step)
             step = tl.where(base + j < count, step, 0.0)
-            b = column(B + t * B_l + n, n_on, PADDED)
-            h = tl.exp2(step * rates) * h + (step * row(u + t * u_l + c, on)) * b
+            b = vector_quads(B + t * B_l, lane, N, P, ALIGNED)
+            h = advance(h, step, row(u + t * u_l + c, on), b, rates, P)
             if j % FEW == FEW - 1:
-                starts = starts + (h,)
+                starts = starts + h
         for s in tl.static_range(GROUP // FEW):
             # all loads before all stores: the compiler moves none past a store
             few = base + GROUP - FEW - s * FEW
-            h = starts[GROUP // FEW - 1 - s]
             befores, decays, steps, factors, xs, ys = (), (), (), (), (), ()
             dBs, dCs, dus, ddeltas = (), (), (), ()
+            for n in tl.static_range(P):
+                befores = befores + (starts[(GROUP // FEW - 1 - s) * P + n],)
             for j in tl.static_range(FEW):
                 t = tl.minimum(few + j, count - 1)
                 x, slope = row(u + t * u_l + c, on), row(dy + t * dy_l + c, on)
                 step = row(delta + t * delta_l + c, on) + shift
-                factor = tl.full([1, BLOCK], 1.0, tl.float32)
+                factor = tl.full([BLOCK], 1.0, tl.float32)
                 if SOFTPLUS:
                     factor = sigmoid(step)
                     step = softplus(step)
                 step = tl.where(few + j < count, step, 0.0)
                 slope = tl.where(few + j < count, slope, 0.0)
-                decay = tl.exp2(step * rates)
-                befores, decays, steps = befores + (h,), decays + (decay,), steps + (step,)
-                factors, xs, ys = factors + (factor,), xs + (x,), ys + (slope,)
-                h = decay * h + (step * x) * column(B + t * B_l + n, n_on, PADDED)
-                dCs = dCs + (over_channels(h * slope, HALVINGS),)
+                steps, factors, xs, ys = steps + (step,), factors + (factor,), xs + (x,), ys + (slope,)
+                b, pushed, products = vector_quads(B + t * B_l, lane, N, P, ALIGNED), step * x, ()
+                for n in tl.static_range(P):
+                    decay = exp2(step * rates[n])
+                    h = decay * befores[j * P + n] + pushed * b[n]
+                    decays, befores, products = decays + (decay,), befores + (h,), products + (h * slope,)
+                dCs = dCs + (over_channels(products, lane, P),)
             for k in tl.static_range(FEW):
                 t = tl.minimum(few + FEW - 1 - k, count - 1)
                 step, x, slope = steps[FEW - 1 - k], xs[FEW - 1 - k], ys[FEW - 1 - k]
-                g += slope * column(C + t * C_l + n, n_on, PADDED)
-                dBs = dBs + (over_channels(g * (step * x), HALVINGS),)
-                dx = tl.sum(g * column(B + t * B_l + n, n_on, PADDED), 0, keep_dims=True)
-                g = decays[FEW - 1 - k] * g
-                q = g * befores[FEW - 1 - k]  # the gradient of the exponent
-                sum_A += q * step
-                dstep = x * dx + tl.sum(q * rates, 0, keep_dims=True) * (1.0 / LOG2E)
+                b, cc = vector_quads(B + t * B_l, lane, N, P, ALIGNED), vector_quads(C + t * C_l, lane, N, P, ALIGNED)
+                pushed = step * x
+                gs, products, qs, sums = (), (), (), ()
+                for n in tl.static_range(P):
+                    gs = gs + (g[n] + slope * cc[n],)
+                for n in tl.static_range(P):
+                    products = products + (gs[n] * pushed,)
+                dBs = dBs + (over_channels(products, lane, P),)
+                dx = dot(gs, b, P)
+                g = ()
+                for n in tl.static_range(P):
+                    g = g + (decays[(FEW - 1 - k) * P + n] * gs[n],)
+                    q = g[n] * befores[(FEW - 1 - k) * P + n]  # the gradient of the exponent
+                    qs, sums = qs + (q,), sums + (sum_A[n] + q * step,)
+                sum_A = sums
+                dstep = x * dx + dot(qs, rates, P) * (1.0 / LOG2E)
                 dstep *= factors[FEW - 1 - k]
                 dstep = tl.where(few + FEW - 1 - k < count, dstep, 0.0)
                 sum_D += slope * x
@@ -200,7 +293,7 @@ def chunk_slopes(
                 dus, ddeltas = dus + (dx * step + skip * slope,), ddeltas + (dstep,)
             for j in tl.static_range(FEW):
                 t = tl.minimum(few + j, count - 1)
-                live = n < tl.where(few + j < count, N, 0)
+                live = (lane % (32 // P) == 0) & (state < tl.where(few + j < count, N, 0))
                 tl.store(dC + t * part_l, dCs[j], mask=live)
                 tl.store(dB + t * part_l, dBs[FEW - 1 - j], mask=live)
                 live = c < tl.where(few + j < count, channels, 0)
@@ -210,7 +303,7 @@ def chunk_slopes(
                     dstep += tl.load(ddelta + t * out_l, mask=live, other=0.0)
                 tl.store(du + t * out_l, dx, mask=live)
                 tl.store(ddelta + t * out_l, dstep, mask=live)
-    tl.store(dA + place * N * width + n * width + c, sum_A)
+    store_quads(dA + place * N * width + c, width, lane, sum_A, N, P)
     if SKIP:
         tl.store(dD + place * width + c, sum_D)
     if BIAS:

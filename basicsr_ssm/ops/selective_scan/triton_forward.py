@@ -1,24 +1,32 @@
-"""Forward kernels of the selective scan: states of all chunks, their passing on, outputs of all chunks.
-
-A program is one warp that walks over the tokens of a chunk with a tile (states, channels) in registers. B and C come
-as columns (states, 1): each lane holds all states of its channels, so that no number has to change lanes.
-"""
+"""Forward kernels of the selective scan: states of all chunks, their passing on, outputs of all chunks."""
 
 import triton
 import triton.language as tl
 
 from basicsr_ssm.ops import triton_types
-from basicsr_ssm.ops.selective_scan.triton_steps import VARYING, column, fetch, row
+from basicsr_ssm.ops.selective_scan.triton_steps import (
+    VARYING,
+    advance,
+    advance_slope,
+    dot,
+    fetch,
+    nothing,
+    row,
+    rows,
+    store_rows,
+    times,
+    vector,
+)
 from basicsr_ssm.ops.triton_math import LOG2E, sigmoid, softplus
 
 
 @triton.jit(do_not_specialize=VARYING)
 def chunk_states(
     delta, u, B, A, bias, states, sums,
-    batch, length, channels, states_in_use, chunks, blocks, reverse,
+    batch, length, channels, chunks, blocks, reverse,
     delta_b, delta_l, u_b, u_l, B_b, B_l,
     N: tl.constexpr, BLOCK: tl.constexpr, CHUNK: triton_types.LOOP_LENGTH, SOFTPLUS: tl.constexpr, BIAS: tl.constexpr,
-    BOTH: tl.constexpr, ADJOINT: tl.constexpr, PADDED: tl.constexpr,
+    BOTH: tl.constexpr, ADJOINT: tl.constexpr, ALIGNED: tl.constexpr,
     UNROLL: tl.constexpr, FETCH: tl.constexpr,
 ):  # fmt: skip
     """The state after each chunk from a state of zero, and the sum of its steps.
@@ -31,10 +39,8 @@ def chunk_states(
     reverse = scan // batch if BOTH else reverse
     if ADJOINT:
         reverse = 1 - reverse
-    n = tl.arange(0, N)[:, None]
-    c = block * BLOCK + tl.arange(0, BLOCK)[None, :]
+    c = block * BLOCK + tl.arange(0, BLOCK)
     on = c < channels
-    n_on = n < states_in_use
 
     first = chunk * CHUNK
     count = tl.minimum(length - first, CHUNK)
@@ -44,34 +50,34 @@ def chunk_states(
     delta += item.to(tl.int64) * delta_b + start * delta_l
     B += item.to(tl.int64) * B_b + start * B_l
     u_l, delta_l, B_l = u_l * way, delta_l * way, B_l * way
-    rates = A + (scan // batch * channels + c) * states_in_use + n
-    rates = tl.load(rates, mask=on & n_on, other=0.0).to(tl.float32) * LOG2E
+    rates = times(rows(A + (scan // batch * channels + c) * N, 1, on, N), LOG2E, N)
     shift = tl.load(bias + c, mask=on, other=0.0).to(tl.float32) if BIAS else 0.0
 
-    h = tl.zeros([N, BLOCK], tl.float32)
-    total = tl.zeros([1, BLOCK], tl.float32)
-    next_step, next_x, next_b = row(delta + c, on), row(u + c, on), column(B + n, n_on, PADDED)
+    h = nothing(BLOCK, N)
+    total = tl.zeros([BLOCK], tl.float32)
+    next_step, next_x, next_b = row(delta + c, on), row(u + c, on), vector(B, N, ALIGNED)
     for i in range(0, CHUNK, UNROLL):
         if FETCH > 0:
             fetch(delta, i + FETCH, count, delta_l, block * BLOCK, channels, UNROLL, BLOCK)
             fetch(u, i + FETCH, count, u_l, block * BLOCK, channels, UNROLL, BLOCK)
-            fetch(B, i + FETCH, count, B_l, 0, states_in_use, UNROLL, N)
+            fetch(B, i + FETCH, count, B_l, 0, N, UNROLL, 16 if N <= 16 else 32)
         for j in tl.static_range(UNROLL):
             t = tl.minimum(i + j + 1, count - 1)
             step, x, b = next_step, next_x, next_b
             next_step, next_x = row(delta + t * delta_l + c, on), row(u + t * u_l + c, on)
-            next_b = column(B + t * B_l + n, n_on, PADDED)
+            next_b = vector(B + t * B_l, N, ALIGNED)
             step += shift
             if SOFTPLUS:
                 step = softplus(step)
             step = tl.where(i + j < count, step, 0.0)  # past the end nothing changes
             if ADJOINT:
                 x = tl.where(i + j < count, x, 0.0)
-            decay = tl.exp2(step * rates)
-            h = decay * (h + x * b) if ADJOINT else decay * h + (step * x) * b
+                h = advance_slope(h, step, x, b, rates, N)
+            else:
+                h = advance(h, step, x, b, rates, N)
             total += step
     place = (scan.to(tl.int64) * chunks + chunk) * blocks * BLOCK
-    tl.store(states + place * N + n * blocks * BLOCK + c, h)
+    store_rows(states + place * N + c, blocks * BLOCK, h, N)
     tl.store(sums + place + c, total)
 
 
@@ -82,7 +88,7 @@ def _then(decay, h, next_decay, next_h):
 
 @triton.jit(do_not_specialize=VARYING)
 def pass_states(
-    states, sums, A, batch, channels, states_in_use, chunks, width, reverse,
+    states, sums, A, batch, channels, chunks, width, reverse,
     N: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr, TILES: triton_types.LOOP_LENGTH,
     BOTH: tl.constexpr, ADJOINT: tl.constexpr,
 ):  # fmt: skip
@@ -92,8 +98,7 @@ def pass_states(
     if ADJOINT:
         reverse = 1 - reverse
     c = block * BLOCK + tl.arange(0, BLOCK)[None, :]
-    rates = A + (scan // batch * channels + c) * states_in_use + n
-    rates = tl.load(rates, mask=c < tl.where(n < states_in_use, channels, 0), other=0.0) * LOG2E
+    rates = tl.load(A + (scan // batch * channels + c) * N + n, mask=c < channels, other=0.0) * LOG2E
     order = tl.arange(0, TILE)[:, None]
     carried = tl.zeros([1, BLOCK], tl.float32)
     for tile in range(TILES):
@@ -112,18 +117,16 @@ def pass_states(
 @triton.jit(do_not_specialize=VARYING)
 def chunk_outputs(
     delta, u, B, C, z, A, D, bias, states, sofar, ungated, y,
-    length, channels, states_in_use, chunks, blocks, reverse,
+    length, channels, chunks, blocks, reverse,
     delta_b, delta_l, u_b, u_l, B_b, B_l, C_b, C_l, z_b, z_l,
     N: tl.constexpr, BLOCK: tl.constexpr, CHUNK: triton_types.LOOP_LENGTH, SOFTPLUS: tl.constexpr, BIAS: tl.constexpr,
     SKIP: tl.constexpr, GATE: tl.constexpr, ADD: tl.constexpr, KEEP: tl.constexpr,
-    PADDED: tl.constexpr, UNROLL: tl.constexpr, FETCH: tl.constexpr,
+    ALIGNED: tl.constexpr, UNROLL: tl.constexpr, FETCH: tl.constexpr,
 ):  # fmt: skip
     """y of one direction: the chunk run again from its true state. ADD: to what is in `sofar`, before the gate."""
     block, item, chunk = tl.program_id(0) % blocks, tl.program_id(0) // blocks, tl.program_id(1)
-    n = tl.arange(0, N)[:, None]
-    c = block * BLOCK + tl.arange(0, BLOCK)[None, :]
+    c = block * BLOCK + tl.arange(0, BLOCK)
     on = c < channels
-    n_on = n < states_in_use
 
     first = chunk * CHUNK
     count = tl.minimum(length - first, CHUNK)
@@ -137,38 +140,36 @@ def chunk_outputs(
         z += item.to(tl.int64) * z_b + start * z_l
     out = (item.to(tl.int64) * length + start) * channels + c
     u_l, delta_l, B_l, C_l, z_l, out_l = u_l * way, delta_l * way, B_l * way, C_l * way, z_l * way, channels * way
-    rates = tl.load(A + c * states_in_use + n, mask=on & n_on, other=0.0).to(tl.float32) * LOG2E
+    rates = times(rows(A + c * N, 1, on, N), LOG2E, N)
     shift = tl.load(bias + c, mask=on, other=0.0).to(tl.float32) if BIAS else 0.0
     skip = tl.load(D + c, mask=on, other=0.0).to(tl.float32) if SKIP else 0.0
 
     before = chunk - way
-    known = tl.where((before >= 0) & (before < chunks), N, 0)
+    known = tl.where((before >= 0) & (before < chunks), blocks * BLOCK, 0)
     place = (item.to(tl.int64) * chunks + before) * N * blocks * BLOCK
-    h = tl.load(states + place + n * blocks * BLOCK + c, mask=(n < known) & (c >= 0), other=0.0)
+    h = rows(states + place + c, blocks * BLOCK, c < known, N)
     next_step, next_x = row(delta + c, on), row(u + c, on)
-    next_b, next_c = column(B + n, n_on, PADDED), column(C + n, n_on, PADDED)
+    next_b, next_c = vector(B, N, ALIGNED), vector(C, N, ALIGNED)
     next_gate = row(z + c, on) if GATE else next_x
     for i in range(0, CHUNK, UNROLL):
         if FETCH > 0:
             fetch(delta, i + FETCH, count, delta_l, block * BLOCK, channels, UNROLL, BLOCK)
             fetch(u, i + FETCH, count, u_l, block * BLOCK, channels, UNROLL, BLOCK)
-            fetch(B, i + FETCH, count, B_l, 0, states_in_use, UNROLL, N)
-            fetch(C, i + FETCH, count, C_l, 0, states_in_use, UNROLL, N)
+            fetch(B, i + FETCH, count, B_l, 0, N, UNROLL, 16 if N <= 16 else 32)
+            fetch(C, i + FETCH, count, C_l, 0, N, UNROLL, 16 if N <= 16 else 32)
             if GATE:
                 fetch(z, i + FETCH, count, z_l, block * BLOCK, channels, UNROLL, BLOCK)
         for j in tl.static_range(UNROLL):
             t = tl.minimum(i + j + 1, count - 1)
             step, x, b, cc, gate = next_step, next_x, next_b, next_c, next_gate
             next_step, next_x = row(delta + t * delta_l + c, on), row(u + t * u_l + c, on)
-            next_b, next_c = column(B + t * B_l + n, n_on, PADDED), column(C + t * C_l + n, n_on, PADDED)
+            next_b, next_c = vector(B + t * B_l, N, ALIGNED), vector(C + t * C_l, N, ALIGNED)
             next_gate = row(z + t * z_l + c, on) if GATE else next_x
             step += shift
-            t = tl.minimum(i + j, count - 1)
             if SOFTPLUS:
                 step = softplus(step)
-            decay = tl.exp2(step * rates)
-            h = decay * h + (step * x) * b
-            o = tl.sum(h * cc, 0, keep_dims=True)
+            h = advance(h, step, x, b, rates, N)
+            o = dot(h, cc, N)
             t = tl.minimum(i + j, count - 1)
             live = c < tl.where(i + j < count, channels, 0)
             if SKIP:
