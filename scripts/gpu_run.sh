@@ -34,13 +34,14 @@ test_option_file=${option_file/options\/train/options/test}
 export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
 gpus=$(python -c 'import torch; print(torch.cuda.device_count())')
 [ "$gpus" -gt 0 ] || { echo 'error: no CUDA device' >&2; exit 1; }
+IFS=, read -ra devices <<<"${CUDA_VISIBLE_DEVICES:-0,1}"
 mkdir -p "$output"
 cd "$output"
 
-run() { # precision, GPU
+run() { # precision, GPU among those that are visible
   local precision=$1 name=gpu_run_$1 amp='~'
   if [ "$precision" = bf16 ]; then amp=bf16; fi
-  export CUDA_VISIBLE_DEVICES=$2
+  export CUDA_VISIBLE_DEVICES=${devices[$2]}
   # one GPU takes both clips of MedVSR's published 2 × 1
   python -m basicsr_ssm train -opt "$option_file" --force_yml name="$name" num_gpu=1 manual_seed=0 \
     datasets:train:dataroot_gt="$data/train/GT.lmdb" datasets:train:dataroot_lq="$data/train/BIx4.lmdb" \
