@@ -98,6 +98,7 @@ def tensors(shape, dtype=torch.float32, device='cpu', spread=4.0):
     g = torch.Generator().manual_seed(0)
     n, _, h, w = shape
     x, flow = torch.randn(shape, generator=g), spread * torch.randn(n, 2, h, w, generator=g)
+    flow = (torch.round(8 * flow) + 0.5) / 8  # far from whole pixels, where its gradient jumps and rounding decides
     return x.to(device, dtype), flow.to(device)
 
 
