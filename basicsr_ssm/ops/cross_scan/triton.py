@@ -15,8 +15,8 @@ _MOST_STATES = 32
 _MOST_POINTS = 16  # two gradients of each have to fit in a block of channels
 # Pixels whose C·B is in memory at once.
 _PIXELS_AT_ONCE = 1 << 16
-# Pixels side by side, one each warp, and rows of a program of the scan.
-_PIXELS, _ROWS = 1, 8
+# Rows and channels of a program of the scan, which is one warp: with fewer channels more warps fit a multiprocessor.
+_ROWS, _MOST_CHANNELS = 8, 64
 
 
 def why_not(*args) -> str | None:
@@ -96,15 +96,14 @@ def forward(call: Call):
 
     shape = (call.images, call.image_rows, call.columns, call.channels)
     y = torch.empty(shape, dtype=call.frame.dtype, device=call.frame.device)
-    weights = call.empty_weights()
+    weights, block = call.empty_weights(), min(call.block, _MOST_CHANNELS)
     for first, end in call.parts():
         call.fill_weights(weights, first, end)
         rows = min(_ROWS, end - first)
-        grid = (-(-call.columns // _PIXELS), -(-(end - first) // rows), -(-call.channels // call.block))
+        grid = (call.columns, -(-(end - first) // rows), -(-call.channels // block))
         scan[grid](
             call.frame, call.positions, call.encoding, weights, call.A, call.D, y,
             first, end, *call.geometry,
-            BLOCK=call.block, PIXELS=_PIXELS, ROWS=rows, PAST=call.past,
-            **call.constants, num_warps=_PIXELS,
+            BLOCK=block, ROWS=rows, PAST=call.past, **call.constants, num_warps=1,
         )  # fmt: skip
     return y

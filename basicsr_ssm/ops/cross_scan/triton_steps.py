@@ -16,13 +16,18 @@ def add_exactly(sum, rest, x):
 
 @triton.jit
 def split_point(positions, place, width, height, row_step, STEP: tl.constexpr, WIDE: tl.constexpr):
-    """The four corners around position number `place` in its image, and the point between them.
+    """`split_position` of position number `place`."""
+    x, y = tl.load(positions + 2 * place), tl.load(positions + 2 * place + 1)
+    return split_position(x, y, width, height, row_step, STEP, WIDE)
+
+
+@triton.jit
+def split_position(x, y, width, height, row_step, STEP: tl.constexpr, WIDE: tl.constexpr):
+    """The four corners around a position in its image, and the point between them.
 
     Returns the offsets of the corners (left and right of the upper row, then of the lower one), the fractions fx, fy,
     and where the position is free to move, in x and in y.
     """
-    x = tl.load(positions + 2 * place)
-    y = tl.load(positions + 2 * place + 1)
     last_x = (width - 1) * 1.0  # a size of 1 is a Python number here
     last_y = (height - 1) * 1.0
     free_x = (x > 0) & (x < last_x)

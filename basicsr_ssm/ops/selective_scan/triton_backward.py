@@ -10,20 +10,9 @@ import triton
 import triton.language as tl
 
 from basicsr_ssm.ops import triton_types
-from basicsr_ssm.ops.selective_scan.triton_steps import (
-    VARYING,
-    advance,
-    dot,
-    fetch,
-    four,
-    nothing,
-    row,
-    rows,
-    store_rows,
-    times,
-    vector,
-)
+from basicsr_ssm.ops.selective_scan.triton_steps import VARYING, advance, fetch
 from basicsr_ssm.ops.triton_math import LOG2E, exp2, sigmoid, softplus
+from basicsr_ssm.ops.triton_rows import dot, four, nothing, row, rows, store_rows, times, vector
 from basicsr_ssm.ops.triton_types import ON_GPU
 
 if ON_GPU:

@@ -4,20 +4,9 @@ import triton
 import triton.language as tl
 
 from basicsr_ssm.ops import triton_types
-from basicsr_ssm.ops.selective_scan.triton_steps import (
-    VARYING,
-    advance,
-    advance_slope,
-    dot,
-    fetch,
-    nothing,
-    row,
-    rows,
-    store_rows,
-    times,
-    vector,
-)
+from basicsr_ssm.ops.selective_scan.triton_steps import VARYING, advance, advance_slope, fetch
 from basicsr_ssm.ops.triton_math import LOG2E, sigmoid, softplus
+from basicsr_ssm.ops.triton_rows import dot, nothing, row, rows, store_rows, times, vector
 
 
 @triton.jit(do_not_specialize=VARYING)
