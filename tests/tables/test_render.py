@@ -141,6 +141,13 @@ def test_a_figure_of_bars(tmp_path):
     assert cv2.imread(str(tmp_path / 'medvsr_eq4.png')) is not None
 
 
+def test_whose_flow_the_error_is_of(tmp_path):
+    weights = {'file': 'a/b.pth', 'sha256': 'ab' * 32}
+    store(tmp_path, 'medvsr_eq4', 'Vid4', 'flow_error', {'omega': 300.0, 'pixel': 0.25, 'motion': 1}, weights=weights)
+    text = markdown(beside(ENTRIES['medvsr_eq4'], tmp_path))
+    assert '| Vid4 [1] ' in text and '[1] flow network b.pth, SHA-256 abababab…' in text
+
+
 def test_a_figure_of_fields(tmp_path):
     for name in ('VSRM', 'EDVR'):
         folder = tmp_path / 'runs' / name

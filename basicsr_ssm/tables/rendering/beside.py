@@ -115,6 +115,8 @@ def _notes(line: Line) -> list[str]:
             notes.append(f'not trained here: weights {Path(weights["file"]).name}, SHA-256 {weights["sha256"][:8]}…')
         elif name in line.row.measured and line.row.measured[name].weights:
             notes.append(f'weights {Path(weights["file"]).name}' if weights else 'weights as initialised, not trained')
+        elif weights and name in line.row.measured:  # of a data set's flow
+            notes.append(f'flow network {Path(weights["file"]).name}, SHA-256 {weights["sha256"][:8]}…')
         changes = [change for changes in part.get('changes', {}).values() for change in changes]
         roots = [change.partition(': ')[2].partition(' (')[0] for change in changes if '.dataroot_' in change]
         if roots:
