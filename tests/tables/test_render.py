@@ -141,6 +141,18 @@ def test_a_figure_of_bars(tmp_path):
     assert cv2.imread(str(tmp_path / 'medvsr_eq4.png')) is not None
 
 
+def test_a_bar_is_as_wide_whatever_else_was_run(tmp_path):
+    pytest.importorskip('matplotlib')
+    wide = []
+    for name in ('HyperKvasir', 'Vid4'):
+        store(tmp_path, 'medvsr_eq4', name, 'flow_error', {'omega': 300.0, 'pixel': 1.0, 'motion': 1})
+        assert cli.main(['tables', 'render', 'medvsr_eq4', '--output', str(tmp_path)]) == 0
+        image = cv2.imread(str(tmp_path / 'medvsr_eq4.png')).astype(int)
+        blue = (image[..., 0] - image[..., 2] > 100).any(axis=0)
+        wide.append(blue.mean())
+    assert 0.05 < wide[0] < 0.2 and wide[1] == pytest.approx(2 * wide[0], rel=0.05)
+
+
 def test_whose_flow_the_error_is_of(tmp_path):
     weights = {'file': 'a/b.pth', 'sha256': 'ab' * 32}
     store(tmp_path, 'medvsr_eq4', 'Vid4', 'flow_error', {'omega': 300.0, 'pixel': 0.25, 'motion': 1}, weights=weights)

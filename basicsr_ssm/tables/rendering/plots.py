@@ -59,11 +59,17 @@ def _lines(table: Beside, runs: Path) -> bytes:
 
 
 def _bars(table: Beside, runs: Path) -> bytes:
+    """A place for each row, also for those that were not run."""
     figure, axes = _axes(table)
     metric = table.entry.metrics[0]
-    lines = [line for line in table.lines if metric.key in line.ours]
-    bars = axes.bar([line.title for line in lines], [line.ours[metric.key] for line in lines], color='tab:blue')
+    there = [place for place, line in enumerate(table.lines) if metric.key in line.ours]
+    bars = axes.bar(there, [table.lines[place].ours[metric.key] for place in there], color='tab:blue')
     axes.bar_label(bars, fmt=f'%.{metric.digits}f')
+    for place, line in enumerate(table.lines):
+        if place not in there:
+            axes.text(place, 0, line.our_cell(metric), ha='center', va='bottom', color='gray')
+    axes.set_xticks(range(len(table.lines)), [line.title for line in table.lines])
+    axes.set_xlim(-0.6, len(table.lines) - 0.4)
     axes.set_ylabel(metric.title)
     axes.grid(axis='y', alpha=0.3)
     return _png(figure)
