@@ -44,7 +44,7 @@ def init_dist(launcher: str, backend: str = 'nccl', port: int | None = None, **k
         backend = 'gloo'
     if backend != 'gloo':
         if multiprocessing.get_start_method(allow_none=True) is None:
-            multiprocessing.set_start_method('spawn')  # NCCL's threads do not survive a fork into data loading workers
+            start_workers_from_a_server()
         torch.cuda.set_device(_gpu())
     try:
         distributed.init_process_group(backend, **{'timeout': TIMEOUT, **kwargs})
@@ -54,6 +54,15 @@ def init_dist(launcher: str, backend: str = 'nccl', port: int | None = None, **k
             f'process {e["RANK"]} of {e["WORLD_SIZE"]} does not reach the others at {e["MASTER_ADDR"]}:'
             f'{e["MASTER_PORT"]}: {str(error).partition(" C++ ")[0].splitlines()[0]}'
         ) from error
+
+
+def start_workers_from_a_server() -> None:
+    """Have data loading workers started by a process of their own, as NCCL's threads do not survive a fork.
+
+    It imports what workers need once, and not, as spawned ones do, every worker anew in every epoch.
+    """
+    multiprocessing.set_start_method('forkserver')
+    multiprocessing.set_forkserver_preload(['__main__', 'basicsr_ssm.data'])
 
 
 def refuse_stray_processes() -> None:

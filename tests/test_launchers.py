@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def joined(monkeypatch):
             patch.setattr(torch.cuda, 'is_available', lambda: gpus > 0)
             patch.setattr(torch.cuda, 'device_count', lambda: gpus)
             patch.setattr(torch.cuda, 'set_device', gpu.append)
-            patch.setattr(launchers.multiprocessing, 'set_start_method', lambda method: None)
+            patch.setattr(launchers, 'start_workers_from_a_server', lambda: None)
             patch.setattr(distributed, 'init_process_group', lambda backend, **kwargs: calls.append(backend))
             dist_util.init_dist(launcher, **kwargs)
             return calls, os.environ, gpu
@@ -163,3 +164,19 @@ def test_slurm_train(tmp_path):
     command = 'echo basicsr_ssm/train.py --launcher slurm -opt my.yml --auto_resume --debug'
     assert done.stdout == f'--kill-on-bad-exit=1 {command}\n'
     assert 'sbatch scripts/slurm_train.sh OPTION_FILE' in run_script('slurm_train.sh').stderr
+
+
+def test_workers_of_a_gpu_run_start_with_all_imports_done():
+    code = (
+        'import multiprocessing, sys\n'
+        'from basicsr_ssm import launchers\n'
+        'launchers.start_workers_from_a_server()\n'
+        'look = "import sys; sys.exit(3 if \'basicsr_ssm.data\' in sys.modules else 4)"\n'
+        'worker = multiprocessing.Process(target=exec, args=(look,))\n'
+        'worker.start()\n'
+        'worker.join()\n'
+        'sys.exit(worker.exitcode)\n'
+    )
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, '-c', code], cwd=root, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 3, done.stderr
