@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 
 from basicsr_ssm.errors import UserError
@@ -24,20 +25,36 @@ COMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; returns the exit status: 2 for what the user can mend, 130 for Ctrl-C.
+    """Run a command; returns the exit status: 2 for what the user can mend, 130 for Ctrl-C, 141 where nobody reads on.
 
     A command module has ``HELP`` (one line), ``add_arguments(parser)`` and ``run(args) -> int``.
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
         args = _parser(argv).parse_args(argv)
-        return args.run(args)
+        status = args.run(args)
+        sys.stdout.flush()
+        return status
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        if not _nobody_reads_on():
+            raise
+        return 141
+
+
+def _nobody_reads_on() -> bool:
+    """Whether standard output leads nowhere any more, as in `… | head`; nothing is written there from then on."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is written at exit
+        return True
+    return False
 
 
 def _parser(argv: list[str]) -> argparse.ArgumentParser:

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,8 @@ class Command:
             raise UserError('mend this')
         if args.what == 'interrupt':
             raise KeyboardInterrupt
+        if args.what == 'broken pipe':
+            raise BrokenPipeError('of a worker')
         return 7
 
 
@@ -77,3 +80,18 @@ def test_forced_options_reach_the_run(tmp_path, capsys, monkeypatch):
     arguments = ['train', '-opt', write_options(tmp_path), '--force_yml', 'datasets:train:clips=1']
     assert cli.main(arguments) == 2
     assert 'an epoch of clips has 1 × 1' in capsys.readouterr().err
+
+
+def test_nobody_reads_the_output():
+    """As `basicsr-ssm tables list | head` leaves it."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, '-m', 'basicsr_ssm', 'tables', 'list']
+    done = subprocess.run(command, cwd=PACKAGE.parent, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, '')
+
+
+def test_another_broken_pipe_is_an_error(command):
+    with pytest.raises(BrokenPipeError, match='of a worker'):
+        cli.main(['try', '--what', 'broken pipe'])
