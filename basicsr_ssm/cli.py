@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import select
 import sys
 
 from basicsr_ssm.errors import UserError
@@ -50,11 +51,15 @@ def main(argv: list[str] | None = None) -> int:
 def _nobody_reads_on() -> bool:
     """Whether standard output leads nowhere any more, as in `… | head`; nothing is written there from then on."""
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is written at exit
-        return True
-    return False
+        output = sys.stdout.fileno()
+    except OSError:  # no file
+        return False
+    poll = select.poll()
+    poll.register(output, select.POLLOUT)
+    if not any(event & select.POLLERR for _, event in poll.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), output)  # what is left in its buffer is written at exit
+    return True
 
 
 def _parser(argv: list[str]) -> argparse.ArgumentParser:
