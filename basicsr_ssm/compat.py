@@ -36,6 +36,7 @@ def apply():
     start_distributed()
     wrap_ddp_on_cpu()
     accept_any_test_set_name()
+    load_any_flow_network()
     validate_anywhere()
     resume_anywhere()
     load_resumably()
@@ -195,6 +196,30 @@ def wrap_ddp_on_cpu():
         return distribute(net, self.device, self.opt)
 
     BaseModel.model_to_device = model_to_device
+
+
+# ---------------------------------------------------------------- networks
+
+
+def load_any_flow_network():
+    """Let networks of BasicSR start from any file that holds a flow network, as this package's do.
+
+    Their ``SpyNet`` takes a file without the mean and deviation of its input only, and no checkpoint that has one
+    inside; all else ends in a traceback. May go when ``SpyNet.__init__`` takes its own ``state_dict()``.
+    """
+    from basicsr.archs.spynet_arch import SpyNet
+
+    from basicsr_ssm.checkpoints import load_spynet
+
+    as_initialised = SpyNet.__init__
+
+    @wraps(as_initialised)
+    def init(self, load_path=None):
+        as_initialised(self)
+        if load_path:
+            load_spynet(self, load_path)
+
+    SpyNet.__init__ = init
 
 
 # ---------------------------------------------------------------- validation

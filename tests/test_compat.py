@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 import torch
 from basicsr.archs.arch_util import LooseVersion
+from basicsr.archs.basicvsr_arch import BasicVSR
+from basicsr.archs.spynet_arch import SpyNet
 from basicsr.data import build_dataset
 from basicsr.models.base_model import BaseModel
 from tiny_training import options
 
 import basicsr_ssm
 from basicsr_ssm import compat
+from basicsr_ssm.errors import UserError
 
 
 def test_applied_once():
@@ -112,6 +115,22 @@ def clips(tmp_path):
             for frame in range(3):
                 cv2.imwrite(str(path / f'{frame:03d}.png'), rng.integers(0, 255, (size, size, 3), np.uint8))
     return tmp_path
+
+
+def test_flow_network_of_basicsrs_networks(tmp_path):
+    """From a SpyNet with its constants, one without as BasicSR publishes it, and a checkpoint that has one inside."""
+    torch.manual_seed(0)
+    wanted = SpyNet().state_dict()
+    plain = {key: value for key, value in wanted.items() if key not in ('mean', 'std')}
+    inside = {**{f'spynet.{key}': value for key, value in wanted.items()}, 'conv_last.bias': torch.zeros(3)}
+    for name, state in (('whole', wanted), ('plain', plain), ('inside', inside)):
+        torch.save({'params': state}, tmp_path / f'{name}.pth')
+        loaded = BasicVSR(num_feat=4, num_block=1, spynet_path=tmp_path / f'{name}.pth').spynet.state_dict()
+        assert loaded.keys() == wanted.keys() and all(torch.equal(loaded[key], wanted[key]) for key in wanted)
+    torch.save({'params': {'conv.bias': torch.zeros(3)}}, tmp_path / 'other.pth')
+    for name, why in (('other', 'does not fit SpyNet'), ('none', 'none.pth')):
+        with pytest.raises(UserError, match=why):
+            BasicVSR(num_feat=4, num_block=1, spynet_path=tmp_path / f'{name}.pth')
 
 
 def test_sets_of_any_name(clips):
