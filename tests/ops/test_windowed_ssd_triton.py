@@ -50,6 +50,7 @@ def test_in_the_interpreter():
         dict(batch=3, length=49, heads=2),  # tokens that fill no chunk
         dict(batch=1, length=36, heads=3),  # heads that fill no power of two
         dict(batch=1, length=256, heads=1),
+        dict(batch=1, length=144, heads=2),  # chunks that are not a whole number of those worked on at a time
         dict(batch=2, length=1, heads=1),
     ],
     ids=str,

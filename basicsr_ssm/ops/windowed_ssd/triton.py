@@ -10,6 +10,9 @@ from basicsr_ssm.ops import triton_support
 
 _MOST_TOKENS, _MOST_HEADS = 256, 8
 _FORWARD_CHUNK, _BACKWARD_CHUNK = 32, 16  # tokens; what the registers hold
+# Of a program that has a multiprocessor for itself, since a frame has so few windows: one for each head of each chunk
+# that is worked on at a time. Otherwise one for each head, with less to wait for.
+_WARPS = 8
 
 
 def why_not(*args) -> str | None:
@@ -46,11 +49,13 @@ def _rows(v):
 
 
 def _sizes(projected, readout, dt_bias, most):
-    """The sizes that the kernels are compiled for: chunks of `most` tokens at most, a warp a head."""
+    """The sizes that the kernels are compiled for: chunks of `most` tokens at most."""
     length, heads = projected.shape[1], dt_bias.shape[0]
     padded = 1 << (heads - 1).bit_length()
     tokens = max(16, 1 << (length - 1).bit_length())
     chunk = min(most, tokens)
+    few = projected.shape[0] <= triton_support.multiprocessors(projected.device)
+    together = max(1, min(_WARPS // padded, tokens // chunk)) if few else 1
     return dict(
         ROW=projected.stride(1),
         READOUT_ROW=0 if readout is None else readout.stride(1),
@@ -64,7 +69,8 @@ def _sizes(projected, readout, dt_bias, most):
         PADDED=padded,
         CROSS=readout is not None,
         EXACT=projected.dtype == torch.float32,  # TF32 has the digits of the shorter types
-        num_warps=padded,
+        TOGETHER=together,
+        num_warps=together * padded,
         num_stages=1,
     )
 
@@ -101,7 +107,8 @@ def backward(grad, projected, readout, *parameters):
     projected, readout, parameters = _rows(projected), _rows(readout), [*map(_whole, parameters)]
     conv_weight, conv_bias, dt_bias, A_log, D, gain, readout_weight, readout_bias, pe, _ = parameters
     sizes = _sizes(projected, readout, dt_bias, _BACKWARD_CHUNK)
-    sizes['SCRATCH'] += sizes['CHUNKS'] * sizes['PADDED'] * 256
+    together = sizes['TOGETHER']
+    sizes['SCRATCH'] += -(-sizes['CHUNKS'] // together) * together * sizes['PADDED'] * 256
     sizes['num_warps'] = max(4, sizes['num_warps'])  # two alone run out of registers
     batch = projected.shape[0]
     to_projected = projected.new_empty(projected.shape)

@@ -11,16 +11,28 @@ import triton.language as tl
 
 from basicsr_ssm.ops.triton_math import exp2, sigmoid
 from basicsr_ssm.ops.windowed_ssd.triton_steps import (
-    chunk,
+    chunks,
     decays,
     neighbour,
     number,
+    over_heads,
+    passed_on,
     prepare,
     product,
     short_conv_gradient,
     turned,
     window_conv,
 )
+
+
+@triton.jit
+def _of_heads(v, PADDED: tl.constexpr):
+    """(chunks·heads,) or (chunks·heads, 16): the sum over the chunks."""
+    if len(v.shape) == 1:
+        parts = tl.reshape(v, (v.shape[0] // PADDED, PADDED))
+    else:
+        parts = tl.reshape(v, (v.shape[0] // PADDED, PADDED, 16))
+    return tl.sum(parts, 0)
 
 
 @triton.jit
@@ -31,10 +43,10 @@ def backward(
     projected_batch, readout_batch,
     ROW: tl.constexpr, READOUT_ROW: tl.constexpr, SCRATCH: tl.constexpr, LENGTH: tl.constexpr, WINDOW: tl.constexpr,
     TOKENS: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr, HEADS: tl.constexpr, PADDED: tl.constexpr,
-    CROSS: tl.constexpr, PARTIAL: tl.constexpr, EXACT: tl.constexpr, EPS: tl.constexpr,
+    CROSS: tl.constexpr, PARTIAL: tl.constexpr, EXACT: tl.constexpr, EPS: tl.constexpr, TOGETHER: tl.constexpr,
 ):  # fmt: skip
     """(window,). `partial` (windows, PARTIAL) gets the window's share of the parameters' gradients, in the order that
-    `triton.py` takes them apart in.
+    `triton.py` takes them apart in. TOGETHER: chunks at a time.
     """
     D: tl.constexpr = HEADS * 16
     WIDTH: tl.constexpr = D if CROSS else 2 * D
@@ -55,73 +67,81 @@ def backward(
     )  # fmt: skip
 
     n = tl.arange(0, 16)[None, :]
-    head, p = tl.arange(0, PADDED)[:, None, None], tl.arange(0, 16)[None, None, :]
+    BATCH: tl.constexpr = TOGETHER * PADDED
+    batch, p = tl.arange(0, BATCH), tl.arange(0, 16)[None, None, :]
+    head2 = (batch % PADDED)[:, None]
+    head = head2[:, :, None]
     known = (head < HEADS) & (p < 16)
     channel = head * 16 + p
-    head2 = tl.arange(0, PADDED)[:, None]
     d = number(skip + head, head < HEADS)
     rate = -tl.exp(number(a_log + head2, head2 < HEADS))
     gain = number(norm_weight + channel, known)
 
     # the states before the chunks
-    states = scratch + LENGTH * (D + 48) + 2 * PADDED * TOKENS + (head * 16 + tl.arange(0, 16)[None, :, None]) * 16 + p
+    states = (
+        scratch
+        + LENGTH * (D + 48)
+        + 2 * PADDED * TOKENS
+        + (batch[:, None, None] * 16 + tl.arange(0, 16)[None, :, None]) * 16
+        + p
+    )
     state = tl.zeros((PADDED, 16, 16), tl.float32)
-    for k in range(CHUNKS):
-        u, B, C, step, total, last = chunk(scratch, k * CHUNK, LENGTH, TOKENS, CHUNK, HEADS, PADDED)
-        tl.store(states + k * PADDED * 256, state)
+    for k in range(0, CHUNKS, TOGETHER):
+        u, B, C, step, total, last = chunks(scratch, k * CHUNK, LENGTH, TOKENS, CHUNK, HEADS, PADDED, TOGETHER)
         x = u * (step * exp2(last[:, None] - total))[:, :, None]
-        state = state * exp2(last)[:, None, None] + product(turned(B), x, EXACT)
+        before, state = passed_on(state, exp2(last), product(turned(B), x, EXACT), PADDED, TOGETHER, False)
+        tl.store(states + k * PADDED * 256, before)
     tl.debug_barrier()
 
     dstate = tl.zeros((PADDED, 16, 16), tl.float32)
     dgain, dgain2, dshift, dshift2 = (
-        tl.zeros((PADDED, 16), tl.float32), tl.zeros((PADDED, 16), tl.float32),
-        tl.zeros((PADDED, 16), tl.float32), tl.zeros((PADDED, 16), tl.float32),
+        tl.zeros((BATCH, 16), tl.float32), tl.zeros((BATCH, 16), tl.float32),
+        tl.zeros((BATCH, 16), tl.float32), tl.zeros((BATCH, 16), tl.float32),
     )  # fmt: skip
     dbias, drate, dskip = (
-        tl.zeros((PADDED,), tl.float32), tl.zeros((PADDED,), tl.float32), tl.zeros((PADDED,), tl.float32),
+        tl.zeros((BATCH,), tl.float32), tl.zeros((BATCH,), tl.float32), tl.zeros((BATCH,), tl.float32),
     )  # fmt: skip
-    for back in range(CHUNKS):
-        k = CHUNKS - 1 - back
-        # the forward pass of the chunk
-        u, B, C, step, total, last = chunk(scratch, k * CHUNK, LENGTH, TOKENS, CHUNK, HEADS, PADDED)
-        state = tl.load(states + k * PADDED * 256)
+    for back in range(0, CHUNKS, TOGETHER):
+        k = (CHUNKS - 1) // TOGETHER * TOGETHER - back
+        # the forward pass of the chunks
+        u, B, C, step, total, last = chunks(scratch, k * CHUNK, LENGTH, TOKENS, CHUNK, HEADS, PADDED, TOGETHER)
+        before = tl.load(states + k * PADDED * 256)
         x = step[:, :, None] * u
         L = decays(total, CHUNK)
         mix = product(C, turned(B), EXACT) * L
         from_start, to_end = exp2(total)[:, :, None], exp2(last[:, None] - total)[:, :, None]
-        y_state = product(C, state, EXACT) * from_start
+        y_state = product(C, before, EXACT) * from_start
         y = product(mix, x, EXACT) + y_state + d * u
 
         # the norm, and the gate of the cross form
-        token = k * CHUNK + tl.arange(0, CHUNK)
-        t, t3 = token[:, None], token[None, :, None]
-        inside, inside3 = (t < LENGTH) & (n < 16), (t3 < LENGTH) & known
+        token = (k + batch // PADDED)[:, None] * CHUNK + tl.arange(0, CHUNK)[None, :]
+        t3 = token[:, :, None]
+        inside3 = (t3 < LENGTH) & known
         z = number(projected + t3 * ROW + channel, inside3)
         dout = number(grad + t3 * WIDTH + channel, inside3)
         if CROSS:
             gate = sigmoid(z)
             v = y * (z * gate)
-            scale = tl.rsqrt(tl.sum(tl.sum(v * v, 2), 0) / D + EPS)[None, :, None]
+            scale = tl.rsqrt(over_heads(tl.sum(v * v, 2), PADDED, TOGETHER) / D + EPS)[:, :, None]
             dgain += tl.sum(dout * v * scale, 1)
             dv = dout * gain
-            shared = tl.sum(tl.sum(dv * v, 2), 0)[None, :, None] / D
+            shared = over_heads(tl.sum(dv * v, 2), PADDED, TOGETHER)[:, :, None] / D
             dv = scale * (dv - v * (scale * scale * shared))
             dz = dv * y * (gate * (1.0 + z * (1.0 - gate)))
             dy = dv * (z * gate)
         else:
             dout2 = number(grad + D + t3 * WIDTH + channel, inside3)
-            mean = (tl.sum(tl.sum(y + z, 2), 0) / WIDTH)[None, :, None]
+            mean = (over_heads(tl.sum(y + z, 2), PADDED, TOGETHER) / WIDTH)[:, :, None]
             v, v2 = tl.where(known, y - mean, 0.0), tl.where(known, z - mean, 0.0)
-            scale = tl.rsqrt(tl.sum(tl.sum(v * v + v2 * v2, 2), 0) / WIDTH + EPS)[None, :, None]
+            scale = tl.rsqrt(over_heads(tl.sum(v * v + v2 * v2, 2), PADDED, TOGETHER) / WIDTH + EPS)[:, :, None]
             v, v2 = v * scale, v2 * scale
             dgain += tl.sum(dout * v, 1)
             dgain2 += tl.sum(dout2 * v2, 1)
             dshift += tl.sum(dout, 1)
             dshift2 += tl.sum(dout2, 1)
             dv, dv2 = dout * gain, dout2 * number(norm_weight + D + channel, known)
-            first = tl.sum(tl.sum(dv + dv2, 2), 0)[None, :, None] / WIDTH
-            second = tl.sum(tl.sum(dv * v + dv2 * v2, 2), 0)[None, :, None] / WIDTH
+            first = over_heads(tl.sum(dv + dv2, 2), PADDED, TOGETHER)[:, :, None] / WIDTH
+            second = over_heads(tl.sum(dv * v + dv2 * v2, 2), PADDED, TOGETHER)[:, :, None] / WIDTH
             dy = tl.where(inside3, scale * (dv - first - v * second), 0.0)
             dz = scale * (dv2 - first - v2 * second)
         tl.store(to_projected + t3 * SUMS + channel, dz.to(to_projected.dtype.element_ty), mask=inside3)
@@ -131,44 +151,51 @@ def backward(
         P = product(dy, turned(x), EXACT) * mix
         ends = tl.arange(0, CHUNK)
         P = tl.where((ends[:, None] > ends[None, :])[None, :, :], P, 0.0)
-        x_state = product(B, dstate, EXACT) * to_end
+        after, dstate = passed_on(
+            dstate, exp2(last), product(turned(C), dy * from_start, EXACT), PADDED, TOGETHER, True
+        )  # fmt: skip
+        x_state = product(B, after, EXACT) * to_end
         dx = product(turned(mix), dy, EXACT) + x_state
         within = tl.sum(P, 2) - tl.sum(P, 1) + tl.sum(dy * y_state, 2)
         leaving = tl.sum(x * x_state, 2)
-        through = exp2(last) * tl.sum(tl.sum(state * dstate, 2), 1)
+        through = exp2(last) * tl.sum(tl.sum(before * after, 2), 1)
         dpower = tl.cumsum(within, 1, reverse=True) + (tl.cumsum(leaving, 1) - leaving) + through[:, None]
         dstep = rate * dpower + tl.sum(u * dx, 2)
-        inside2 = (token < LENGTH)[None, :] & (head2 < HEADS)
+        inside2 = (token < LENGTH) & (head2 < HEADS)
         dt_at = D + CONVOLVED + head2
-        raw = number(projected + token[None, :] * ROW + dt_at, inside2) + number(dt_bias + head2, head2 < HEADS)
+        raw = number(projected + token * ROW + dt_at, inside2) + number(dt_bias + head2, head2 < HEADS)
         draw = tl.where(inside2, dstep * sigmoid(raw), 0.0)
-        tl.store(to_projected + token[None, :] * SUMS + dt_at, draw.to(to_projected.dtype.element_ty), mask=inside2)
+        tl.store(to_projected + token * SUMS + dt_at, draw.to(to_projected.dtype.element_ty), mask=inside2)
         dbias += tl.sum(draw, 1)
         drate += tl.sum(step * dpower, 1)
         dskip += tl.sum(tl.sum(dy * u, 2), 1)
         du = step[:, :, None] * dx + d * dy
-        dB = product(turned(S), C, EXACT) + product(x, turned(dstate), EXACT) * to_end
-        dC = product(S, B, EXACT) + product(dy, turned(state), EXACT) * from_start
-        dB, dC = tl.sum(tl.where(head < HEADS, dB, 0.0), 0), tl.sum(tl.where(head < HEADS, dC, 0.0), 0)
-        dstate = dstate * exp2(last)[:, None, None] + product(turned(C), dy * from_start, EXACT)
+        dB = product(turned(S), C, EXACT) + product(x, turned(after), EXACT) * to_end
+        dC = product(S, B, EXACT) + product(dy, turned(before), EXACT) * from_start
+        dB = tl.sum(tl.reshape(tl.where(head < HEADS, dB, 0.0), (TOGETHER, PADDED, CHUNK, 16)), 1)
+        dC = tl.sum(tl.reshape(tl.where(head < HEADS, dC, 0.0), (TOGETHER, PADDED, CHUNK, 16)), 1)
         tl.debug_barrier()
         tl.store(scratch + t3 * (D + 32) + channel, du, mask=inside3)
-        tl.store(scratch + D + t * (D + 32) + n, dB, mask=inside)
-        tl.store(scratch + D + 16 + t * (D + 32) + n, dC, mask=inside)
+        t = (k + tl.arange(0, TOGETHER)[:, None]) * CHUNK + tl.arange(0, CHUNK)[None, :]
+        at, inside = scratch + D + t[:, :, None] * (D + 32) + p, (t < LENGTH)[:, :, None] & (p < 16)
+        tl.store(at, dB, mask=inside)
+        tl.store(at + 16, dC, mask=inside)
 
     # the window's share of the parameters' gradients
     head1 = tl.arange(0, PADDED)
+    head2 = head1[:, None]
+    dbias, drate, dskip = _of_heads(dbias, PADDED), _of_heads(drate, PADDED), _of_heads(dskip, PADDED)
     at = partial + CONVOLVED * 4 + head1
     tl.store(at, dbias, mask=head1 < HEADS)
     tl.store(at + HEADS, -tl.exp(number(a_log + head1, head1 < HEADS)) * drate, mask=head1 < HEADS)
     tl.store(at + 2 * HEADS, dskip, mask=head1 < HEADS)
     norm = partial + CONVOLVED * 4 + 3 * HEADS
     wide, known2 = head2 * 16 + n, (head2 < HEADS) & (n < 16)
-    tl.store(norm + wide, dgain, mask=known2)
+    tl.store(norm + wide, _of_heads(dgain, PADDED), mask=known2)
     if not CROSS:
-        tl.store(norm + D + wide, dgain2, mask=known2)
-        tl.store(norm + WIDTH + wide, dshift, mask=known2)
-        tl.store(norm + WIDTH + D + wide, dshift2, mask=known2)
+        tl.store(norm + D + wide, _of_heads(dgain2, PADDED), mask=known2)
+        tl.store(norm + WIDTH + wide, _of_heads(dshift, PADDED), mask=known2)
+        tl.store(norm + WIDTH + D + wide, _of_heads(dshift2, PADDED), mask=known2)
 
     # the convolutions, whose slopes come from later tokens
     tl.debug_barrier()

@@ -2,8 +2,9 @@
 
 A window goes through three stages, with a barrier between them, in scratch memory that stays in the cache: everything
 that works on single tokens (`prepare`), the scan in chunks, and what works on single tokens again. The scan's tensors
-are (heads, tokens, 16): the heads are the batch of every matrix product, one warp each. A head's size and its number of
-states are both 16. Exponents of decays come times log2(e).
+are (heads, tokens, 16), or so of several chunks, one after the other: they are the batch of every matrix product, one
+warp for each head of each chunk. A head's size and its number of states are both 16. Exponents of decays come times
+log2(e).
 
 Scratch of a window, float32: (LENGTH, D + 32) values u, B, C as the scan takes them; (LENGTH, 16) C before `pe`;
 (2, PADDED, TOKENS) steps and, within each chunk, running sums of step·A.
@@ -104,24 +105,51 @@ def prepare(
 
 
 @triton.jit
-def chunk(scratch, start, LENGTH: tl.constexpr, TOKENS: tl.constexpr, CHUNK: tl.constexpr, HEADS: tl.constexpr,
-          PADDED: tl.constexpr):  # fmt: skip
-    """u, B, C (heads, tokens, 16) of a chunk, the steps and running sums (heads, tokens), and their last."""
+def chunks(scratch, start, LENGTH: tl.constexpr, TOKENS: tl.constexpr, CHUNK: tl.constexpr, HEADS: tl.constexpr,
+           PADDED: tl.constexpr, TOGETHER: tl.constexpr):  # fmt: skip
+    """u, B, C (TOGETHER·heads, tokens, 16) of chunks from `start` on, steps and running sums (…, tokens), and their
+    last."""
     D: tl.constexpr = HEADS * 16
-    head, token = tl.arange(0, PADDED), start + tl.arange(0, CHUNK)
-    n = tl.arange(0, 16)[None, :]
-    at = scratch + token[:, None] * (D + 32) + n
-    inside = (token < LENGTH)[:, None] & (n < 16)
+    batch = tl.arange(0, TOGETHER * PADDED)
+    head, token = batch % PADDED, (start + batch // PADDED * CHUNK)[:, None] + tl.arange(0, CHUNK)[None, :]
     p = tl.arange(0, 16)[None, None, :]
-    inside3 = (token < LENGTH)[None, :, None] & (head < HEADS)[:, None, None] & (p < 16)
-    u = tl.load(scratch + token[None, :, None] * (D + 32) + head[:, None, None] * 16 + p, mask=inside3, other=0.0)
-    B = tl.broadcast_to(tl.load(at + D, mask=inside, other=0.0)[None, :, :], (PADDED, CHUNK, 16))
-    C = tl.broadcast_to(tl.load(at + D + 16, mask=inside, other=0.0)[None, :, :], (PADDED, CHUNK, 16))
-    times = scratch + LENGTH * (D + 48) + head * TOKENS
-    step = tl.load(times[:, None] + token[None, :])
-    total = tl.load(times[:, None] + PADDED * TOKENS + token[None, :])
-    last = tl.load(times + PADDED * TOKENS + start + CHUNK - 1)
-    return u, B, C, step, total, last
+    inside = (token < LENGTH)[:, :, None] & (p < 16)
+    at = scratch + token[:, :, None] * (D + 32) + p
+    u = tl.load(at + head[:, None, None] * 16, mask=inside & (head < HEADS)[:, None, None], other=0.0)
+    B = tl.load(at + D, mask=inside, other=0.0)
+    C = tl.load(at + D + 16, mask=inside, other=0.0)
+    times = scratch + LENGTH * (D + 48) + head[:, None] * TOKENS + token
+    step = tl.load(times)
+    total = tl.load(times + PADDED * TOKENS)
+    last = scratch + LENGTH * (D + 48) + (PADDED + head) * TOKENS + start + batch // PADDED * CHUNK + CHUNK - 1
+    return u, B, C, step, total, tl.load(last)
+
+
+@triton.jit
+def passed_on(state, decay, added, PADDED: tl.constexpr, TOGETHER: tl.constexpr, REVERSE: tl.constexpr):
+    """The states before chunks that decay (TOGETHER·heads,) and add (TOGETHER·heads, 16, 16) so much, the first being
+    `state` (heads, 16, 16), and the state after the last. REVERSE: from the last chunk to the first."""
+    if TOGETHER == 1:
+        before, state = state, state * decay[:, None, None] + added
+    else:
+        added = tl.reshape(added, (TOGETHER, PADDED, 16, 16))
+        decay = tl.reshape(decay, (TOGETHER, PADDED))
+        before = tl.zeros((TOGETHER, PADDED, 16, 16), tl.float32)
+        for i in tl.static_range(TOGETHER):
+            this = tl.arange(0, TOGETHER) == (TOGETHER - 1 - i if REVERSE else i)
+            before = tl.where(this[:, None, None, None], state[None, :, :, :], before)
+            own = tl.sum(tl.where(this[:, None], decay, 0.0), 0)
+            state = state * own[:, None, None] + tl.sum(tl.where(this[:, None, None, None], added, 0.0), 0)
+        before = tl.reshape(before, (TOGETHER * PADDED, 16, 16))
+    return before, state
+
+
+@triton.jit
+def over_heads(v, PADDED: tl.constexpr, TOGETHER: tl.constexpr):
+    """(TOGETHER·heads, tokens): the sum over the heads of the same chunk."""
+    CHUNK: tl.constexpr = v.shape[1]
+    total = tl.sum(tl.reshape(v, (TOGETHER, PADDED, CHUNK)), 1)[:, None, :]
+    return tl.reshape(tl.broadcast_to(total, (TOGETHER, PADDED, CHUNK)), (TOGETHER * PADDED, CHUNK))
 
 
 @triton.jit
