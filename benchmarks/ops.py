@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--short', action='store_true', help='one shape an operator, no reference: under two minutes')
     parser.add_argument('--only', nargs='+', choices=OPERATORS, default=list(OPERATORS))
-    parser.add_argument('--markdown', type=Path, help='the table goes here too')
+    parser.add_argument('--markdown', type=Path, help='the table goes here too, row by row')
     parser.add_argument('--clock', type=float, default=1.98, help='GHz')
     parser.add_argument('--tf32', type=float, default=400, help='TFLOP/s of matrix products')
     parser.add_argument('--bf16', type=float, default=790, help='TFLOP/s of matrix products')
@@ -45,19 +45,19 @@ def main() -> None:
     rates = Rates(copy_bandwidth(), processors * args.clock * 1e9, args.tf32 * 1e12, args.bf16 * 1e12)
     title = f'{torch.cuda.get_device_name()}, torch {torch.__version__}, copy {rates.bandwidth / 1e12:.2f} TB/s'
     print(title, flush=True)
-    rows = []
+    head = [title, '', *('| ' + ' | '.join(cells) + ' |' for cells in (COLUMNS, ['---'] * len(COLUMNS)))]
+    if args.markdown:
+        args.markdown.write_text('\n'.join(head) + '\n')
     for name in args.only:
         for case in OPERATORS[name](args.short):
             for row in measured(case, rates, reference=not args.short):
-                rows.append((name, *row))
-                print(
-                    '  '.join(f'{cell:>10s}' if i > 2 else f'{cell:22s}' for i, cell in enumerate(rows[-1])), flush=True
-                )
+                cells = name, *row
+                print('  '.join(f'{cell:>10s}' if i > 2 else f'{cell:22s}' for i, cell in enumerate(cells)), flush=True)
+                if args.markdown:
+                    with args.markdown.open('a') as file:
+                        file.write('| ' + ' | '.join(cells) + ' |\n')
             del case
             torch.cuda.empty_cache()
-    if args.markdown:
-        lines = [title, '', *('| ' + ' | '.join(cells) + ' |' for cells in (COLUMNS, ['---'] * len(COLUMNS), *rows))]
-        args.markdown.write_text('\n'.join(lines) + '\n')
 
 
 if __name__ == '__main__':
