@@ -83,7 +83,7 @@ def rows(at, stride, on, N: tl.constexpr):
     """N of them, `stride` apart."""
     out = ()
     for n in tl.static_range(N):
-        out = out + (tl.load(at + n * stride, mask=on, other=0.0).to(tl.float32),)
+        out = out + (row(at + n * stride, on),)
     return out
 
 
@@ -112,7 +112,7 @@ def store_rows(at, stride, v, N: tl.constexpr):
 @triton.jit
 def dot(h, c, N: tl.constexpr):
     """Σ h·c over the states, in two sums, which wait for each other less."""
-    even, odd = h[0] * c[0], h[0] * 0.0
+    even, odd = h[0] * c[0], tl.zeros_like(h[0])
     for n in tl.static_range(1, N):
         if n % 2 == 0:
             even += h[n] * c[n]

@@ -138,6 +138,13 @@ def test_decays_of_nothing(short_chunks):
     assert_exact(tensors, delta_softplus=True)
 
 
+@interpreted
+def test_a_state_that_overflows_is_infinite(short_chunks):
+    tensors = {k: v.abs() for k, v in inputs(1, 5, 3, 4, without=('z', 'delta_bias')).items() if v is not None}
+    tensors |= {'A': -tensors['A'], 'u': 1e20 * tensors['u'], 'B': 1e20 + tensors['B']}
+    assert (selective_scan(**tensors, backend='triton') == torch.inf).all()
+
+
 @pytest.mark.skipif(INTERPRETED, reason='the interpreter takes tensors of any device')
 def test_the_cpu_is_left_to_the_reference():
     tensors = inputs(1, 5, 3, 2)

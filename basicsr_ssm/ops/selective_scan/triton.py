@@ -7,6 +7,7 @@ Nothing of size (tokens, channels, states) is ever in memory, and no sum depends
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 
@@ -50,11 +51,15 @@ def _sizes(u, n) -> _Sizes:
     batch, length, channels = u.shape
     of_warp = 64 if n <= 16 else 32
     parts = _parts(channels, of_warp)
-    warps = max(w for w in (1, 2, 4) if w <= _MOST_WARPS and parts % w == 0)
     # one wave of the 12 warps that fit a multiprocessor, or what comes nearest to it
     wanted = min(length, _parts(batch * length * parts, 12 * triton_support.multiprocessors(u.device)))
     chunk = _up(length, 4) if length <= 16 else min(_up(wanted, 16), _LONGEST_CHUNK)
-    return _Sizes(of_warp, warps, chunk, fetch=8 if chunk > 16 else 0)
+    return _Sizes(of_warp, _warps(parts), chunk, fetch=8 if chunk > 16 else 0)
+
+
+def _warps(parts):
+    """Of a program, where there are so many parts of the channels, each one warp's."""
+    return math.gcd(parts, _MOST_WARPS)
 
 
 def _parts(size, part):
@@ -164,8 +169,8 @@ def backward(c: Call, dy, states, ungated):
 
     directions, groups = len(c.reverses), _parts(c.sizes.chunk, _GROUP)
     kept = c.empty(c.batch, c.chunks, groups, c.n, c.width)
-    parts = c.width // 32  # of the channels, each one warp's
-    warps = max(w for w in (1, 2, 4) if w <= _MOST_WARPS and parts % w == 0)
+    parts = c.width // 32
+    warps = _warps(parts)
     blocks = parts // warps
     dtype = torch.float32 if c.both else c.u.dtype
     du, ddelta = (torch.empty(c.u.shape, dtype=dtype, device=c.u.device) for _ in range(2))

@@ -10,10 +10,18 @@ import triton
 import triton.language as tl
 
 from basicsr_ssm.ops import triton_types
-from basicsr_ssm.ops.selective_scan.triton_steps import VARYING, advance, fetch
+from basicsr_ssm.ops.selective_scan.triton_steps import VARYING, advance, fetch, fetch_vectors
 from basicsr_ssm.ops.triton_math import LOG2E, exp2, sigmoid, softplus
 from basicsr_ssm.ops.triton_rows import dot, four, nothing, row, rows, store_rows, times, vector
 from basicsr_ssm.ops.triton_types import ON_GPU
+
+
+@triton.jit
+def _state(i, lane, P: tl.constexpr):
+    """Which state a lane has as its number i: it begins with the quad that `over_channels` shall leave it, the others
+    follow in the order in which they are exchanged."""
+    return 4 * ((i // 4) ^ (lane // (128 // P))) + i % 4
+
 
 if ON_GPU:
 
@@ -29,7 +37,7 @@ if ON_GPU:
         """Sums over the 32 channels of every warp, (channels,): that of state i in lanes i·32/P and following.
 
         Every exchange also halves what a lane holds, 16 exchanges for 16 states instead of 80; and as long as it goes
-        by quads, what a lane keeps is always in front, see `quads`.
+        by quads, what a lane keeps is always in front, see `_state`.
         """
         for k in tl.static_range(5):
             distance, halves = 16 >> k, ()
@@ -50,47 +58,42 @@ else:  # the interpreter knows no lanes
 
     @triton.jit
     def over_channels(v, lane, P: tl.constexpr):
-        first = lane // (128 // P)
         total = lane * 0.0
         for n in tl.static_range(P):
             one = lane * 0.0
-            for q in tl.static_range(P // 4):
-                one += tl.where((q ^ first) == n // 4, v[4 * q + n % 4], 0.0)
+            for i in tl.static_range(P):
+                one += tl.where(_state(i, lane, P) == n, v[i], 0.0)
             one = tl.reshape(one, [lane.shape[0] // 32, 32])
-            one = tl.reshape(tl.sum(one, 1, keep_dims=True) + one * 0.0, lane.shape)
+            one = tl.reshape(tl.broadcast_to(tl.sum(one, 1, keep_dims=True), one.shape), lane.shape)
             total = tl.where(lane // (32 // P) == n, one, total)
         return total
 
 
 @triton.jit
 def quads(at, stride, lane, on, N: tl.constexpr, P: tl.constexpr):
-    """P of N numbers, `stride` apart, each lane beginning with the quad that `over_channels` shall leave it; the others
-    follow in the order in which they are exchanged."""
-    first = lane // (128 // P)
+    """P of N numbers, `stride` apart, in the order of `_state`."""
     out = ()
     for i in tl.static_range(P):
-        n = 4 * ((i // 4) ^ first) + i % 4
-        out = out + (tl.load(at + n * stride, mask=on & (n < N) if P > N else on, other=0.0).to(tl.float32),)
+        n = _state(i, lane, P)
+        out = out + (row(at + n * stride, on & (n < N) if P > N else on),)
     return out
 
 
 @triton.jit
 def store_quads(at, stride, lane, v, N: tl.constexpr, P: tl.constexpr):
-    first = lane // (128 // P)
     for i in tl.static_range(P):
-        n = 4 * ((i // 4) ^ first) + i % 4
+        n = _state(i, lane, P)
         tl.store(at + n * stride, v[i], mask=n < N)
 
 
 @triton.jit
 def vector_quads(at, lane, N: tl.constexpr, P: tl.constexpr, ALIGNED: tl.constexpr):
-    """A token's B or C in the order of `quads`."""
+    """A token's B or C in the order of `_state`."""
     if not ALIGNED or P > N:
         return quads(at, 1, lane, lane >= 0, N, P)
-    first = lane // (128 // P)
     out = ()
-    for q in tl.static_range(P // 4):
-        out = out + four(at + 4 * (q ^ first))
+    for i in tl.static_range(0, P, 4):
+        out = out + four(at + _state(i, lane, P))
     return out
 
 
@@ -146,7 +149,7 @@ def group_states(
         if FETCH > 0:
             fetch(delta, i + FETCH, count, delta_l, block * BLOCK, channels, GROUP, BLOCK)
             fetch(u, i + FETCH, count, u_l, block * BLOCK, channels, GROUP, BLOCK)
-            fetch(B, i + FETCH, count, B_l, 0, N, GROUP, 16 if N <= 16 else 32)
+            fetch_vectors(B, i + FETCH, count, B_l, N, GROUP)
         store_rows(kept, width, h, N)
         kept += N * width
         for j in tl.static_range(GROUP):
@@ -217,8 +220,8 @@ def chunk_slopes(
             fetch(delta, base - GROUP, count, delta_l, block * BLOCK, channels, GROUP, BLOCK)
             fetch(u, base - GROUP, count, u_l, block * BLOCK, channels, GROUP, BLOCK)
             fetch(dy, base - GROUP, count, dy_l, block * BLOCK, channels, GROUP, BLOCK)
-            fetch(B, base - GROUP, count, B_l, 0, N, GROUP, 16 if N <= 16 else 32)
-            fetch(C, base - GROUP, count, C_l, 0, N, GROUP, 16 if N <= 16 else 32)
+            fetch_vectors(B, base - GROUP, count, B_l, N, GROUP)
+            fetch_vectors(C, base - GROUP, count, C_l, N, GROUP)
         h = quads(kept, width, lane, c >= 0, N, P)
         kept -= N * width
         starts = h  # of the group and of every few tokens, one after the other

@@ -4,7 +4,7 @@ import triton
 import triton.language as tl
 
 from basicsr_ssm.ops import triton_types
-from basicsr_ssm.ops.selective_scan.triton_steps import VARYING, advance, advance_slope, fetch
+from basicsr_ssm.ops.selective_scan.triton_steps import VARYING, advance, advance_slope, fetch, fetch_vectors
 from basicsr_ssm.ops.triton_math import LOG2E, sigmoid, softplus
 from basicsr_ssm.ops.triton_rows import dot, nothing, row, rows, store_rows, times, vector
 
@@ -49,7 +49,7 @@ def chunk_states(
         if FETCH > 0:
             fetch(delta, i + FETCH, count, delta_l, block * BLOCK, channels, UNROLL, BLOCK)
             fetch(u, i + FETCH, count, u_l, block * BLOCK, channels, UNROLL, BLOCK)
-            fetch(B, i + FETCH, count, B_l, 0, N, UNROLL, 16 if N <= 16 else 32)
+            fetch_vectors(B, i + FETCH, count, B_l, N, UNROLL)
         for j in tl.static_range(UNROLL):
             t = tl.minimum(i + j + 1, count - 1)
             step, x, b = next_step, next_x, next_b
@@ -144,8 +144,8 @@ def chunk_outputs(
         if FETCH > 0:
             fetch(delta, i + FETCH, count, delta_l, block * BLOCK, channels, UNROLL, BLOCK)
             fetch(u, i + FETCH, count, u_l, block * BLOCK, channels, UNROLL, BLOCK)
-            fetch(B, i + FETCH, count, B_l, 0, N, UNROLL, 16 if N <= 16 else 32)
-            fetch(C, i + FETCH, count, C_l, 0, N, UNROLL, 16 if N <= 16 else 32)
+            fetch_vectors(B, i + FETCH, count, B_l, N, UNROLL)
+            fetch_vectors(C, i + FETCH, count, C_l, N, UNROLL)
             if GATE:
                 fetch(z, i + FETCH, count, z_l, block * BLOCK, channels, UNROLL, BLOCK)
         for j in tl.static_range(UNROLL):

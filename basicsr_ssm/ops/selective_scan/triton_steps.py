@@ -44,6 +44,12 @@ def fetch(start, t, count, stride, number, numbers, TOKENS: tl.constexpr, WIDTH:
 
 
 @triton.jit
+def fetch_vectors(start, t, count, stride, N: tl.constexpr, TOKENS: tl.constexpr):
+    """`fetch` of some tokens' B or C."""
+    fetch(start, t, count, stride, 0, N, TOKENS, 16 if N <= 16 else 32)
+
+
+@triton.jit
 def advance(h, step, x, b, rates, N: tl.constexpr):
     """The state after a token: exp(δ·A)·h + δ·x·b."""
     pushed = step * x

@@ -111,18 +111,18 @@ def chunks(scratch, start, LENGTH: tl.constexpr, TOKENS: tl.constexpr, CHUNK: tl
     last."""
     D: tl.constexpr = HEADS * 16
     batch = tl.arange(0, TOGETHER * PADDED)
-    head, token = batch % PADDED, (start + batch // PADDED * CHUNK)[:, None] + tl.arange(0, CHUNK)[None, :]
+    head, first = batch % PADDED, start + batch // PADDED * CHUNK
+    token = first[:, None] + tl.arange(0, CHUNK)[None, :]
     p = tl.arange(0, 16)[None, None, :]
     inside = (token < LENGTH)[:, :, None] & (p < 16)
     at = scratch + token[:, :, None] * (D + 32) + p
     u = tl.load(at + head[:, None, None] * 16, mask=inside & (head < HEADS)[:, None, None], other=0.0)
     B = tl.load(at + D, mask=inside, other=0.0)
     C = tl.load(at + D + 16, mask=inside, other=0.0)
-    times = scratch + LENGTH * (D + 48) + head[:, None] * TOKENS + token
-    step = tl.load(times)
-    total = tl.load(times + PADDED * TOKENS)
-    last = scratch + LENGTH * (D + 48) + (PADDED + head) * TOKENS + start + batch // PADDED * CHUNK + CHUNK - 1
-    return u, B, C, step, total, tl.load(last)
+    steps = scratch + LENGTH * (D + 48) + head * TOKENS
+    totals = steps + PADDED * TOKENS
+    step, total = tl.load(steps[:, None] + token), tl.load(totals[:, None] + token)
+    return u, B, C, step, total, tl.load(totals + first + CHUNK - 1)
 
 
 @triton.jit
