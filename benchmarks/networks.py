@@ -31,11 +31,11 @@ import argparse
 import gc
 import logging
 import sys
-from collections.abc import Callable, Iterable
-from itertools import chain
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from paper import Paper
 from whole import inference, profile, training
 from whole.cases import INFERENCE, TINY_INFERENCE, TINY_TRAINING, TRAINING
 from whole.floor import measured_rates
@@ -89,27 +89,6 @@ def kept_going(measure: Callable[[], object]) -> object:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return problem
-
-
-class Paper:
-    """Markdown that is printed as it comes; the file is kept up to date."""
-
-    def __init__(self, path: Path | None):
-        self._path, self._lines = path, []
-
-    def paragraph(self, text: str) -> None:
-        self._write(text, '')
-
-    def table(self, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-        for row in chain([columns, ('---',) * len(columns)], rows):
-            self._write('| ' + ' | '.join(cell.replace('|', '\\|') for cell in row) + ' |')
-        self._write('')
-
-    def _write(self, *lines: str) -> None:
-        print(*lines, sep='\n', flush=True)
-        self._lines += lines
-        if self._path is not None:
-            self._path.write_text('\n'.join(self._lines).rstrip('\n') + '\n', encoding='utf-8')
 
 
 if __name__ == '__main__':

@@ -20,11 +20,13 @@ import basicsr_ssm  # noqa: F401  (before torch)
 # isort: on
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from operators import OPERATORS
 from operators.measure import Rates, copy_bandwidth, measured
+from paper import Paper
 
 COLUMNS = ('operator', 'shape', 'dtype', 'pass', 'ours ms', 'vendor ms', 'ratio', 'reference ms', 'ratio', 'floor ms',
            'of floor', 'peak MiB', 'vendor MiB')  # fmt: skip
@@ -43,19 +45,19 @@ def main() -> None:
         sys.exit('error: no CUDA device')
     processors = torch.cuda.get_device_properties(0).multi_processor_count
     rates = Rates(copy_bandwidth(), processors * args.clock * 1e9, args.tf32 * 1e12, args.bf16 * 1e12)
-    title = f'{torch.cuda.get_device_name()}, torch {torch.__version__}, copy {rates.bandwidth / 1e12:.2f} TB/s'
-    print(title, flush=True)
-    head = [title, '', *('| ' + ' | '.join(cells) + ' |' for cells in (COLUMNS, ['---'] * len(COLUMNS)))]
-    if args.markdown:
-        args.markdown.write_text('\n'.join(head) + '\n')
-    for name in args.only:
-        for case in OPERATORS[name](args.short):
-            for row in measured(case, rates, reference=not args.short):
-                cells = name, *row
-                print('  '.join(f'{cell:>10s}' if i > 2 else f'{cell:22s}' for i, cell in enumerate(cells)), flush=True)
-                if args.markdown:
-                    with args.markdown.open('a') as file:
-                        file.write('| ' + ' | '.join(cells) + ' |\n')
+    paper = Paper(args.markdown)
+    paper.paragraph(
+        f'{torch.cuda.get_device_name()}, torch {torch.__version__}, copy {rates.bandwidth / 1e12:.2f} TB/s'
+    )
+    paper.table(COLUMNS, rows_of(args.only, rates, args.short))
+
+
+def rows_of(names: list[str], rates: Rates, short: bool) -> Iterator[tuple[str, ...]]:
+    """The rows of these operators, each as soon as it is measured."""
+    for name in names:
+        for case in OPERATORS[name](short):
+            for row in measured(case, rates, reference=not short):
+                yield name, *row
             del case
             torch.cuda.empty_cache()
 
