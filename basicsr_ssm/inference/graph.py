@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cache
 
 import torch
 from torch import nn
@@ -26,7 +27,6 @@ class GraphedNetwork(nn.Module):
     def __init__(self, net: nn.Module):
         super().__init__()
         self.net = net
-        self._stream: torch.cuda.Stream | None = None  # of all captures: each stream costs libraries some memory
         self._shape: tuple | None = None  # the last, if it may be captured
         self._captured: tuple[torch.cuda.CUDAGraph, torch.Tensor, torch.Tensor | list[torch.Tensor]] | None = None
 
@@ -80,20 +80,19 @@ class GraphedNetwork(nn.Module):
 
     def _capture(self, clip: torch.Tensor, keep: slice | None):
         given, current = clip.clone(), torch.cuda.current_stream(clip.device)
-        if self._stream is None or self._stream.device != clip.device:
-            self._stream = torch.cuda.Stream(clip.device)
-        self._stream.wait_stream(current)
+        stream = _stream_on(clip.device)
+        stream.wait_stream(current)
         graph, autocast = torch.cuda.CUDAGraph(), _autocast()
         # weights that autocast has cast it keeps for as long as it lasts, and a graph lasts longer
         with torch.autocast('cuda', autocast or torch.bfloat16, enabled=autocast is not None, cache_enabled=False):
             try:
-                with torch.cuda.stream(self._stream):  # libraries set themselves up for it
+                with torch.cuda.stream(stream):  # libraries set themselves up for it
                     if keep is None:
                         self.net(given)
                     else:
                         self._passed(given[:, :_WARM_UP], slice(None))
-                current.wait_stream(self._stream)
-                with torch.cuda.graph(graph, stream=self._stream):
+                current.wait_stream(stream)
+                with torch.cuda.graph(graph, stream=stream):
                     result = self._passed(given, keep)
             finally:
                 torch.cuda.set_stream(current)  # a capture that fails at its end leaves its own behind
@@ -101,6 +100,12 @@ class GraphedNetwork(nn.Module):
 
     def _passed(self, clip: torch.Tensor, keep: slice | None) -> torch.Tensor | list[torch.Tensor]:
         return self.net(clip) if keep is None else list(self.net.frames(clip, keep))
+
+
+@cache
+def _stream_on(device: torch.device) -> torch.cuda.Stream:
+    """Of all captures: what libraries set up for a stream they never give back."""
+    return torch.cuda.Stream(device)
 
 
 def _autocast() -> torch.dtype | None:

@@ -231,7 +231,7 @@ def test_a_long_clip_on_a_gpu(name, dtype, monkeypatch):
     got = restored(net, frames, **settings)
     assert replays[len(replays) // 2 :].count(True) >= 3
     torch.cuda.empty_cache()
-    assert torch.cuda.memory_reserved() <= before + 2**26  # cuBLAS has some for each stream
+    assert torch.cuda.memory_reserved() <= before + 2**22
     monkeypatch.setattr(restore, '_GRAPHED_PIXELS', 0)
     plain = restored(net, frames, **settings)
     assert abs(got.astype(int) - plain).max() <= 1 + 4 * (dtype != torch.float32)
@@ -240,7 +240,7 @@ def test_a_long_clip_on_a_gpu(name, dtype, monkeypatch):
 
 
 @pytest.mark.gpu
-def test_out_of_memory_while_it_is_captured(caplog):
+def test_out_of_memory_while_it_is_captured(caplog, monkeypatch):
     skip_without_gpu()
     caplog.set_level('INFO')
 
@@ -253,9 +253,10 @@ def test_out_of_memory_while_it_is_captured(caplog):
 
     frames = marked_frames(40, 70, 90)
     got = restored(Hungry().eval(), frames, segment=10, overlap=4, device='cuda', smaller_tiles=True)
-    assert np.array_equal(got, restored(Recurrent().eval(), frames, segment=10, overlap=4))
     assert [record.getMessage().startswith('going on without') for record in caplog.records] == [True]
     assert torch.cuda.current_stream() == torch.cuda.default_stream()
+    monkeypatch.setattr(restore, '_GRAPHED_PIXELS', 0)
+    assert np.array_equal(got, restored(Recurrent().eval(), frames, segment=10, overlap=4, device='cuda'))
 
 
 @pytest.mark.gpu

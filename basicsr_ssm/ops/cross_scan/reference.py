@@ -41,8 +41,8 @@ def _scan_rows(frame, positions, encoding, C, A, D):
 def sample_points(frame: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     """Bilinear samples of frame (n, H, W, c) at positions (n, …, 2), (x, y) in pixels, edges repeated → (n, …, c)."""
     n, height, width, channels = frame.shape
-    size = positions.new_tensor([width, height])
+    x, y = (2 * positions + 1).unbind(-1)
     # grid_sample divides by size − 1 where corners are aligned; with unaligned ones any size will do
-    grid = ((2 * positions + 1) / size - 1).reshape(n, -1, 1, 2)
+    grid = torch.stack([x / width - 1, y / height - 1], -1).reshape(n, -1, 1, 2)
     out = F.grid_sample(frame.permute(0, 3, 1, 2), grid, mode='bilinear', padding_mode='border', align_corners=False)
     return out.squeeze(3).mT.reshape(n, *positions.shape[1:-1], channels)
