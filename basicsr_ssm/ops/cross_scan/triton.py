@@ -16,7 +16,7 @@ _MOST_POINTS = 16  # two gradients of each have to fit in a block of channels
 # Pixels whose C·B is in memory at once.
 _PIXELS_AT_ONCE = 1 << 16
 # Rows and channels of a program of the scan, which is one warp: with fewer channels more warps fit a multiprocessor.
-_ROWS, _MOST_CHANNELS = 8, 64
+_ROWS, _MOST_CHANNELS = 2, 128
 
 
 def why_not(*args) -> str | None:

@@ -51,14 +51,15 @@ def backward(grad, feature, raw, flow, weight, max_residue, deterministic):
     images, channels, height, width = feature.shape
     exact = _exact(feature)
     sizes = _sizes(feature, raw, weight, 8 if exact else 4)
-    rows = 2
+    # three products each need registers, and tiles as small as they get leave room for the most warps
+    rows, warps = (1, 2) if exact else (2, 8)
     across, tiles = _tiles(feature, rows)
     g = _groups(sizes)
     parts = -(-sizes['GROUPS'] // g) * sizes['SIDE'] ** 2
     # tiles of a program: a power of two, for each is compiled anew
     turns = 1 << max(0, (images * tiles * parts // _PROGRAMS).bit_length() - 1)
     runs = -(-images * tiles // turns)
-    planes = _planes(feature.float(), sizes['V'])
+    planes = _planes(feature, sizes['V'])
     to_feature = torch.zeros_like(planes, dtype=torch.int64 if deterministic else torch.float32)
     to_raw = raw.new_empty(raw.shape)
     to_flow = flow.new_empty(parts, *flow.shape, dtype=torch.float32)
@@ -70,7 +71,7 @@ def backward(grad, feature, raw, flow, weight, max_residue, deterministic):
             float(max_residue), height, width, across, tiles, images,
             *raw.stride(), *flow.stride(), *grad.stride(),
             **sizes, G=g, TURNS=turns, ROWS=rows, COLUMNS=_COLUMNS, FIXED=deterministic,
-            num_warps=8, num_stages=1, maxnreg=None if exact else 128,  # so that two programs fit a multiprocessor
+            num_warps=warps, num_stages=1, maxnreg=None if exact else 128,  # so that two programs fit a multiprocessor
         )  # fmt: skip
     if deterministic:
         to_feature = to_feature.double() / scale

@@ -92,10 +92,10 @@ def backward(
         kept = ()
         for j in tl.static_range(PARTS):
             at, to, dc = feature + place, to_feature + place, dcs[j]
-            v00 = tl.load(at, mask=in00, other=0.0)
-            v01 = tl.load(at + V, mask=in01, other=0.0)
-            v10 = tl.load(at + width * V, mask=in10, other=0.0)
-            v11 = tl.load(at + (width + 1) * V, mask=in11, other=0.0)
+            v00 = tl.load(at, mask=in00, other=0.0).to(tl.float32)
+            v01 = tl.load(at + V, mask=in01, other=0.0).to(tl.float32)
+            v10 = tl.load(at + width * V, mask=in10, other=0.0).to(tl.float32)
+            v11 = tl.load(at + (width + 1) * V, mask=in11, other=0.0).to(tl.float32)
             d00 += tl.sum(dc * v00, 2)
             d01 += tl.sum(dc * v01, 2)
             d10 += tl.sum(dc * v10, 2)
