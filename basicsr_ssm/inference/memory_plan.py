@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.segments.tiles import ALIGNMENT, LEAST_TILE
+from basicsr_ssm.segments.tiles import ALIGNMENT, LEAST_TILE, tiles_of, usual_tile_overlap
 
 RESERVE = 0.1  # share of the memory that no plan counts on: allocators round up, libraries choose by size
 TRIAL_SIDES = (96, 128)  # of the square frames of trials, pixels: with smaller ones, fixed costs hide the rest
 GIB = 2**30
+_COPIES_COST = 1.2  # a guess: the time of a pass whose features go to the CPU and back, over that of a plain one
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,26 @@ def plan(
     )
 
 
+def worth_copies(plain: tuple[int, int], offloaded: tuple[int, int], height: int, width: int) -> bool:
+    """Whether the second of two plans, whose features wait on the CPU, is the better one.
+
+    It is if it has longer segments, which changes what comes out, or equal ones and cuts the frame into so much larger
+    tiles that their overlap costs more than the copies.
+    """
+    if plain[0] != offloaded[0]:
+        return plain[0] < offloaded[0]
+    return _COPIES_COST * _work(height, width, offloaded[1]) < _work(height, width, plain[1])
+
+
+def _work(height: int, width: int, tile: int) -> float:
+    """Pixels that the network is given, over those of the frame."""
+    if tile == 0:
+        return 1.0
+    tiles = tiles_of(height, width, tile, usual_tile_overlap(tile))
+    given = sum((t.rows.stop - t.rows.start) * (t.columns.stop - t.columns.start) for t in tiles)
+    return given / (height * width)
+
+
 def measured_on_gpu(
     net: torch.nn.Module, device: torch.device, dtype: torch.dtype, limit: float, frames: int
 ) -> MemoryModel:
@@ -94,8 +115,13 @@ def measured_on_gpu(
     def peak(frames: int, side: int) -> int:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
+        clip = torch.rand(1, frames, 3, side, side, device=device)
         with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-            net(torch.rand(1, frames, 3, side, side, device=device))  # all results at once, as a CUDA graph holds them
+            if getattr(net, 'cpu_cache_length', frames) < frames:
+                for _ in net.frames(clip):  # one by one, for with features on the CPU there are no CUDA graphs
+                    pass
+            else:
+                net(clip)  # all results at once, as a CUDA graph holds them
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device)
 

@@ -23,7 +23,7 @@ from basicsr_ssm.clips.sources import DamagedSourceError, FrameSource, open_sour
 from basicsr_ssm.clips.video_encoding import CODECS, CONTAINERS
 from basicsr_ssm.clips.video_source import VideoSource
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.inference.memory_plan import GIB, measured_on_gpu, plan
+from basicsr_ssm.inference.memory_plan import GIB, measured_on_gpu, plan, worth_copies
 from basicsr_ssm.inference.precision import cast_weights
 from basicsr_ssm.inference.restore import restore_clip
 from basicsr_ssm.options.yaml_file import read_options
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--max-memory',
         type=float,
         metavar='GIB',
-        help='of a GPU: choose segment and tile to stay within it, and --offload where nothing else fits',
+        help='of a GPU: choose segment and tile to stay within it, and --offload where that spares small tiles',
     )
     video = parser.add_argument_group('video files')
     video.add_argument('--codec', choices=CODECS, help='default: H.264, in .webm VP9')
@@ -226,14 +226,22 @@ def _segment_and_tile(
         model = measured_on_gpu(net, torch.device(device), dtype, limit, segments[0])
         return plan(model, limit, *source.size, segments, args.tile)
 
-    choice, offloaded = None, ''
+    choice, offloaded, can_offload = None, '', hasattr(net, 'cpu_cache_length') and not args.offload
     try:
         choice = planned()
     except UserError:
-        if args.offload or not _offload(net):
+        if not can_offload:
             raise
-        offloaded = ', with --offload'
-    segment, tile = choice or planned()  # after the error, whose traceback may hold a trial's memory
+    # after an error, whose traceback may hold a trial's memory
+    if choice is None or (can_offload and (choice[0] < segments[0] or (choice[1] and args.tile is None))):
+        on_gpu = net.cpu_cache_length
+        _offload(net)
+        other = planned()
+        if choice is None or worth_copies(choice, other, *source.size):
+            choice, offloaded = other, ', with --offload'
+        else:
+            net.cpu_cache_length = on_gpu
+    segment, tile = choice
     part = f'tiles of {tile} pixels' if tile else 'whole frames'
     _say(f'--max-memory {args.max_memory:g}: {segment} frames at a time, in {part}{offloaded}')
     return segment, tile

@@ -1,8 +1,10 @@
+import weakref
+
 import pytest
 import torch
 
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.inference.memory_plan import GIB, RESERVE, MemoryModel, measured_on_gpu, plan
+from basicsr_ssm.inference.memory_plan import GIB, RESERVE, MemoryModel, measured_on_gpu, plan, worth_copies
 
 MIB = 2**20
 
@@ -79,6 +81,16 @@ def test_what_does_not_fit_says_what_is_needed(segments, tile, message):
         plan(model, 0.05 * GIB, 1080, 1920, segments, tile)
 
 
+def test_copies_are_worth_longer_segments_and_much_larger_tiles():
+    size = 512, 512
+    assert worth_copies((50, 96), (50, 0), *size)
+    assert worth_copies((20, 0), (50, 96), *size)
+    assert not worth_copies((50, 96), (20, 0), *size)
+    assert not worth_copies((50, 0), (50, 0), *size)
+    assert not worth_copies((50, 320), (50, 336), *size)
+    assert not worth_copies((1, 0), (1, 64), 64, 64)
+
+
 @pytest.fixture
 def pretended_gpu(monkeypatch):
     """torch.cuda as far as it is asked here: 80 GiB, and memory that a network says it takes."""
@@ -102,6 +114,26 @@ def test_trials_on_a_gpu(pretended_gpu, monkeypatch):
     assert model == MemoryModel(100 * MIB, 4096, 1024)
     assert pretended_gpu == [0.25]
     assert [tuple(shape[1::2]) for shape in shapes] == [(1, 128), (2, 96), (50, 96), (50, 128)]
+
+
+def test_trials_with_features_on_the_cpu_hold_one_result_at_a_time(pretended_gpu, monkeypatch):
+    class Network:
+        cpu_cache_length, held, shapes = 0, [], []
+
+        def frames(self, clip):
+            self.shapes.append(clip.shape)
+            for i in range(clip.shape[1]):
+                frame = torch.empty(3)
+                self.held.append(weakref.ref(frame))
+                assert sum(v() is not None for v in self.held) <= 2, i
+                yield frame
+                del frame
+
+    net = Network()
+    monkeypatch.setattr(torch.cuda, 'max_memory_allocated', lambda device: needs(1, *net.shapes[-1][3:]))
+    model = measured_on_gpu(net, torch.device('cpu'), torch.float32, 20 * GIB, 50)
+    assert model == MemoryModel(100 * MIB, 5120, 0)
+    assert [tuple(shape[1::2]) for shape in net.shapes] == [(1, 128), (2, 96), (50, 96), (50, 128)]
 
 
 def test_trials_that_do_not_fit(pretended_gpu):

@@ -301,9 +301,19 @@ def test_memory_chooses_what_was_not_given(
     assert f'--max-memory 0.9: {segment} frames at a time, in {part}' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(('limit', 'offloaded'), [(2, False), (0.9, True)])
-def test_features_are_offloaded_where_nothing_else_fits(
-    upscale, enlarge, tmp_path, monkeypatch, capsys, limit, offloaded
+@pytest.mark.parametrize(
+    ('limit', 'words', 'plan', 'offloaded'),
+    [
+        (2, ['--segment', 40, '--tile', 0], '40 frames at a time, in whole frames', False),
+        (0.9, ['--segment', 40, '--tile', 0], '40 frames at a time, in whole frames', True),
+        (0.9, [], '40 frames at a time, in whole frames', True),
+        (0.9, ['--tile', 0], '40 frames at a time, in whole frames', True),
+        (0.9, ['--tile', 128], '40 frames at a time, in tiles of 128 pixels', False),
+        (0.4, [], '40 frames at a time, in tiles of 176 pixels', True),
+    ],
+)
+def test_features_are_offloaded_where_that_spares_tiles(
+    upscale, enlarge, tmp_path, monkeypatch, capsys, limit, words, plan, offloaded
 ):
     """Whole frames, all 40 of them, that need 1 GiB, and half of it with their features on the CPU."""
     source = make_folder(tmp_path / 'in', np.zeros((40, 160, 256, 3), np.uint8))
@@ -314,10 +324,9 @@ def test_features_are_offloaded_where_nothing_else_fits(
 
     monkeypatch.setattr(upscale_command, 'measured_on_gpu', measured)
     monkeypatch.setattr(upscale_command, '_device', lambda args: 'cpu')
-    words = ['--max-memory', limit, '--segment', 40, '--tile', 0]
-    assert upscale(source, tmp_path / 'out', *words, net=enlarge) == 0
+    assert upscale(source, tmp_path / 'out', '--max-memory', limit, *words, net=enlarge) == 0
     assert enlarge.cpu_cache_length == (0 if offloaded else 100)
-    assert ('whole frames, with --offload\n' in capsys.readouterr().err) == offloaded
+    assert f'{plan}{", with --offload" * offloaded}\n' in capsys.readouterr().err
 
 
 def test_what_does_not_fit_even_then(upscale, enlarge, tmp_path, monkeypatch):
