@@ -38,6 +38,19 @@ class FickleNet(tiny_training.TinyNet):
         return super().forward(lq) + (self.extra if self.used == 'sometimes' and self.calls % 2 == 0 else 0)
 
 
+class PretendedGraph:
+    """In the place of a TrainingGraph, which needs a GPU."""
+
+    def __init__(self, model):
+        self.model, self.captures = model, 1
+
+    def __call__(self, clip):
+        return self.model.net_g(clip)
+
+    def forget(self):
+        self.captures += 1
+
+
 def run_pair(commands):
     """Run {folder: 'pytorch:train' or the like} by two processes."""
     runs = [f'{free_port()}:{command}:{folder}' for folder, command in commands.items()]
@@ -74,9 +87,15 @@ def run_noting(command, folder, *arguments, status=0):
         weights = {name: value.clone() for name, value in net.state_dict().items()}
         notes.append({'log': dict(self.log_dict), 'weights': weights, 'wrapping': type(self.net_g).__name__})
         notes[-1]['static_graph'] = getattr(self.net_g, 'static_graph', None)
+        notes[-1]['captures'] = getattr(self._graph, 'captures', 0)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(VideoSSMModel, 'optimize_parameters', optimize_parameters)
+        patch.setattr(
+            VideoSSMModel,
+            '_make_graph',
+            lambda self: PretendedGraph(self) if self.opt['train'].get('cuda_graph') else None,
+        )
         patch.chdir(folder)
         assert cli.main([command, '-opt', 'tiny.yml', *arguments]) == status, folder
     forget_log_file()

@@ -1,9 +1,12 @@
-"""One network in several processes: DistributedDataParallel, and when its graph may be called static."""
+"""One network in several processes: DistributedDataParallel, when its graph may be called static, and what takes its
+place where the backward pass is a CUDA graph."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
-from torch import nn
+from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -37,3 +40,27 @@ def has_static_graph(net: nn.Module, opt: dict) -> bool:
         return False
     ours = type(net).__module__.startswith('basicsr_ssm.')
     return ours if opt.get('static_graph') is None else opt['static_graph']
+
+
+def copy_from_first(net: nn.Module) -> None:
+    """Gives all processes the parameters and buffers of the first."""
+    for value in (*net.parameters(), *net.buffers()):
+        distributed.broadcast(value.detach(), 0)
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Makes each gradient the mean over all processes, which have to have gradients of the same parameters.
+
+    In one exchange after the backward pass: DistributedDataParallel starts earlier, from hooks that a backward pass
+    which is replayed does not call.
+    """
+    by_type: dict[torch.dtype, list[torch.Tensor]] = {}
+    for parameter in parameters:
+        if parameter.grad is not None:
+            by_type.setdefault(parameter.grad.dtype, []).append(parameter.grad)
+    for gradients in by_type.values():
+        together = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(together)
+        together /= distributed.get_world_size()
+        parts = together.split([gradient.numel() for gradient in gradients])
+        torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])

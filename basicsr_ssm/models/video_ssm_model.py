@@ -21,7 +21,7 @@ from basicsr_ssm import checkpoints
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.losses.checks import check_takes_target
 from basicsr_ssm.models.adversary import Adversary
-from basicsr_ssm.models.parallel import distribute, has_static_graph
+from basicsr_ssm.models.parallel import average_gradients, copy_from_first, distribute, has_static_graph
 from basicsr_ssm.models.resume import plain, random_state, restore_random_state
 from basicsr_ssm.models.saving import save_whole
 from basicsr_ssm.models.training_graph import TrainingGraph
@@ -47,8 +47,8 @@ class VideoSSMModel(VideoRecurrentModel):
             an iteration is one optimizer step on all of them. The loss is the mean over the parts. Default: 1.
         train.grad_clip: largest norm of all gradients of a network together. Default: ~ (no limit).
         train.cuda_graph: capture the network's forward and backward pass as CUDA graphs, in the first iteration and at
-            fix_flow, and replay them: two launches in place of thousands, for memory that the graphs keep. One process
-            on one GPU. Default: false.
+            fix_flow, and replay them: two launches in place of thousands, for memory that the graphs keep. Several
+            processes, one for each GPU, then average gradients after the backward pass. Default: false.
         train.extra_losses: list of ``{type: …, loss_weight: …}``, added to ``pixel_opt``; each a registered loss whose
             forward takes (output, target) of shape (n, t, c, h, w).
         network_d, train.gan_opt, train.optim_d: a discriminator of images (n, c, h, w), its GAN loss, whose generator
@@ -85,7 +85,16 @@ class VideoSSMModel(VideoRecurrentModel):
             self._flow_parameters = [p for name, p in named if 'spynet' in name or 'edvr' in name]
             self._flow_fixed = self._flow_is_fixed(self.opt.get('first_iter', 0) + 1)
             self._freeze_flow(self._flow_fixed)
+        if self._averages_gradients:
+            net = net.to(self.device)
+            copy_from_first(net)
+            return net
         return self._wrap(net, static_graph=self.is_train and has_static_graph(net, self.opt))
+
+    @property
+    def _averages_gradients(self) -> bool:
+        """Whether this is one of several processes whose network_g no DistributedDataParallel wraps."""
+        return self.is_train and self.opt['dist'] and bool(self.opt['train'].get('cuda_graph'))
 
     def _wrap(self, net: nn.Module, static_graph: bool = False) -> nn.Module:
         if self.opt['dist']:
@@ -147,7 +156,7 @@ class VideoSSMModel(VideoRecurrentModel):
         self._freeze_flow(fixed)
         if self._graph is not None:
             self._graph.forget()
-        if self.opt['dist']:
+        if self.opt['dist'] and not self._averages_gradients:
             # DistributedDataParallel waits for the gradients of the parameters that were trainable when it was made.
             net = self.net_g = self.get_bare_model(self.net_g)  # nothing holds the old one while the new one is made
             self.net_g = self._wrap(net, has_static_graph(net, self.opt))
@@ -195,7 +204,8 @@ class VideoSSMModel(VideoRecurrentModel):
         for part, (lq, gt) in enumerate(zip(self.lq.split(n // parts), self.gt.split(n // parts), strict=True)):
             last = part == parts - 1
             # processes need to exchange gradients only once they are complete
-            alone = self.net_g.no_sync() if self.opt['dist'] and not last else contextlib.nullcontext()
+            wrapped = self.opt['dist'] and not self._averages_gradients
+            alone = self.net_g.no_sync() if wrapped and not last else contextlib.nullcontext()
             with alone, torch.set_grad_enabled(generator):
                 self.output = self._run_net(lq)
                 output = self.output.float()
@@ -206,6 +216,8 @@ class VideoSSMModel(VideoRecurrentModel):
                 losses.update(self.adversary.backward(output.detach(), gt, self._backward, last))
             for name, loss in losses.items():
                 total[name] = total.get(name, 0) + loss.detach() / parts
+        if self._averages_gradients and generator:
+            average_gradients(self.net_g.parameters())
         return total
 
     def _run_net(self, lq: torch.Tensor) -> torch.Tensor:
@@ -218,7 +230,7 @@ class VideoSSMModel(VideoRecurrentModel):
         if not self.opt['train'].get('cuda_graph'):
             return None
         if self.device.type != 'cuda' or self.get_bare_model(self.net_g) is not self.net_g:
-            raise UserError('train.cuda_graph: one process on one GPU only')
+            raise UserError('train.cuda_graph: GPUs only, and one process for each of several (scripts/dist_train.sh)')
         return TrainingGraph(self.net_g, partial(self._autocast, self._amp))
 
     def _backward(self, loss: torch.Tensor) -> None:

@@ -28,6 +28,11 @@ RUNS = {
     'plain': TINY,
     'static': {**TINY, 'static_graph': True},
     'accumulated': {**TINY, 'datasets:train:batch_size_per_gpu': 1, 'train:accumulate': 2},
+    'graphed': {**TINY, 'train:cuda_graph': True},
+    'graphed, accumulated': {
+        **{**TINY, 'train:cuda_graph': True},
+        **{'datasets:train:batch_size_per_gpu': 1, 'train:accumulate': 2},
+    },
     'never': {**SHORT, 'network_g': {'type': 'FickleNet', 'used': 'never'}, 'static_graph': True},
     'sometimes': {**SHORT, 'network_g': {'type': 'FickleNet', 'used': 'sometimes'}, 'find_unused_parameters': True},
     'vsrm': {
@@ -120,6 +125,13 @@ def test_every_way_of_exchanging_gradients_gives_the_same(name, pair):
     assert {note['static_graph'] for note in notes_of(pair / name)[0]} == {name == 'static'}
 
 
+@pytest.mark.parametrize('name', ['graphed', 'graphed, accumulated'])
+def test_gradients_are_exchanged_after_a_pass_that_is_replayed(name, pair):
+    notes = notes_of(pair / name)
+    assert_same_course(notes_of(pair / 'plain')[0], notes)
+    assert [note['captures'] for note in notes[0]] == [1, 1] + [2] * (len(notes[0]) - 2)  # anew at fix_flow
+
+
 def test_vsrm_on_clips_from_disk(pair, alone):
     """Crops, noise and order do not depend on how many processes share them; its graph is static and checkpointed."""
     assert_same_course(alone('vsrm')[0], notes_of(pair / 'vsrm'), atol=1e-5)
@@ -131,7 +143,7 @@ def test_flow_network_trains_on_past_fix_flow(name, pair):
     """Fixed in iterations 1 … fix_flow − 1, then trained in every one, and the same in both processes."""
     fix_flow = RUNS[name]['train:fix_flow']
     first, second = notes_of(pair / name)
-    assert {note['wrapping'] for note in first} == {'DistributedDataParallel'}
+    assert {note['wrapping'] for note in first} == {'TinyNet' if 'graphed' in name else 'DistributedDataParallel'}
     for before, after in zip(first, first[1:], strict=False):
         iteration = first.index(after) + 1
         assert torch.equal(flow_of(before), flow_of(after)) == (iteration < fix_flow), iteration

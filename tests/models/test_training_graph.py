@@ -58,7 +58,7 @@ def test_captured_anew_when_told(captures):
 
 def test_no_graph_on_a_cpu(run, capsys):
     run('a', status=2, num_gpu=0, **{'train:cuda_graph': True})
-    assert 'error: train.cuda_graph: one process on one GPU only' in capsys.readouterr().err
+    assert 'error: train.cuda_graph: GPUs only, and one process for each of several' in capsys.readouterr().err
 
 
 @pytest.mark.gpu
