@@ -11,13 +11,14 @@ import torch
 
 T = TypeVar('T')
 
-_PIXELS = 2**18  # LR pixels, of all clips of a batch together
+_PIXELS, _ENLARGED_PIXELS = 2**18, 2**20  # of all clips of a batch together: LR pixels, and of what is enlarged
 
 
-def frames_at_once(clips: torch.Tensor) -> int:
-    """For clips (n, t, c, h, w)."""
+def frames_at_once(clips: torch.Tensor, scale: int = 1) -> int:
+    """For clips (n, t, c, h, w) that are worked on as they are, or enlarged."""
     n, _, _, height, width = clips.shape
-    return max(1, _PIXELS // (n * height * width))
+    pixels = n * height * width * scale**2
+    return max(1, (_PIXELS if scale == 1 else _ENLARGED_PIXELS) // pixels)
 
 
 def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -23,7 +23,7 @@ from basicsr_ssm.archs.recurrent_network import RecurrentNetwork
 from basicsr_ssm.archs.residual_blocks import ConvResidualBlocks
 from basicsr_ssm.archs.spynet import SpyNet, start_without_motion
 from basicsr_ssm.archs.state_space_blocks import CROSS_MIXERS, CrossStateSpaceBlock
-from basicsr_ssm.archs.upsampling import UPSAMPLING_STEPS, add_upsampling, upsample
+from basicsr_ssm.archs.upsampling import UPSAMPLING_STEPS, add_upsampling, upsample_frames
 from basicsr_ssm.checkpoints import load_spynet
 from basicsr_ssm.ops import flow_warp
 
@@ -157,10 +157,9 @@ class MedVSR(RecurrentNetwork):
         for batch in in_batches(found, frames_at_once(lqs)):
             frames, maps = zip(*batch, strict=True)
             features = [torch.cat(ones) for ones in zip(*maps, strict=True)]
-            lq = torch.cat([lqs[:, frame] for frame in frames])
-            out = upsample(self, self.reconstruction(*features), lq, self.scale)
+            feature = self.reconstruction(*features)
             del features, maps, batch  # not held until the next batch is there
-            yield from out.chunk(len(frames))
+            yield from upsample_frames(self, feature, lqs, frames, self.scale)
 
     def _propagate(
         self, name: str, earlier: list[Row], flows: dict[str, list[torch.Tensor]], store: FeatureStore

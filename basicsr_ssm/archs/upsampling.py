@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from basicsr_ssm.archs.batches import frames_at_once, in_batches
 from basicsr_ssm.ops import conv2d
 
 UPSAMPLING_STEPS = {2: (2,), 3: (3,), 4: (2, 2), 6: (2, 3), 8: (2, 2, 2)}
@@ -31,3 +34,17 @@ def upsample(net: nn.Module, features: torch.Tensor, lq: torch.Tensor, scale: in
     x = conv2d(x, net.conv_hr.weight, net.conv_hr.bias, 'leaky_relu')
     enlarged = F.interpolate(lq, scale_factor=scale, mode='bilinear', align_corners=False)
     return conv2d(x, net.conv_last.weight, net.conv_last.bias, residual=enlarged)
+
+
+def upsample_frames(
+    net: nn.Module, features: torch.Tensor, lqs: torch.Tensor, frames: Sequence[int], scale: int
+) -> Iterator[torch.Tensor]:
+    """Features (frames·n, channels, h, w) of frames of clips (n, t, 3, h, w) → each frame (n, 3, scale·h, scale·w).
+
+    What lies between is scale² times as large as anything before, so only some frames go through it at once.
+    """
+    at_once = frames_at_once(lqs, scale)
+    parts = features.split(at_once * len(lqs))
+    for part, numbers in zip(parts, in_batches(frames, at_once), strict=True):
+        lq = torch.cat([lqs[:, frame] for frame in numbers])
+        yield from upsample(net, part, lq, scale).chunk(len(numbers))

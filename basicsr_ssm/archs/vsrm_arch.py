@@ -23,7 +23,7 @@ from basicsr_ssm.archs.layout import channels_together
 from basicsr_ssm.archs.recurrent_network import RecurrentNetwork
 from basicsr_ssm.archs.spynet import SpyNet, start_without_motion
 from basicsr_ssm.archs.temporal_gated_ffn import FFNS
-from basicsr_ssm.archs.upsampling import LAST_CHANNELS, UPSAMPLING_STEPS, add_upsampling, upsample
+from basicsr_ssm.archs.upsampling import LAST_CHANNELS, UPSAMPLING_STEPS, add_upsampling, upsample_frames
 from basicsr_ssm.checkpoints import load_spynet
 from basicsr_ssm.ops import conv2d, flow_warp
 
@@ -155,9 +155,8 @@ class VSRM(RecurrentNetwork):
             numbers, maps = zip(*batch, strict=True)
             before = self.conv_before_upsample
             feature = conv2d(torch.cat(maps), before.weight, before.bias, 'leaky_relu')
-            out = upsample(self, feature, torch.cat([lqs[:, frame] for frame in numbers]), self.scale)
-            del maps, feature, batch  # not held until the next batch is there
-            yield from out.chunk(len(numbers))
+            del maps, batch  # not held until the next batch is there
+            yield from upsample_frames(self, feature, lqs, numbers, self.scale)
 
     def _propagate(
         self, name: str, inputs: Row, flows: dict[str, list[torch.Tensor]] | None, store: FeatureStore
