@@ -28,9 +28,13 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """x, y: (b, l, C) → (b, l, C)."""
+        return self.out_proj(self.mixed(x, y))
+
+    def mixed(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """What is projected by `out_proj`."""
         k, v = self.kv_proj(x).chunk(2, dim=2)
         q, k, v = (s.unflatten(2, (self.heads, HEAD_SIZE)).transpose(1, 2) for s in (self.q_proj(y), k, v))
-        return self.out_proj(self.attend(q, k, v).transpose(1, 2).flatten(2))
+        return self.attend(q, k, v).transpose(1, 2).flatten(2)
 
     def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """(b, heads, l, 16) each → (b, heads, l, 16)."""

@@ -73,7 +73,11 @@ class CrossMamba2(_ScanParameters):
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """x, y: (b, window², C) → (b, window², C)."""
-        scanned = cross_window_ssd(
+        return self.out_proj(self.mixed(x, y))
+
+    def mixed(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """What is projected by `out_proj`."""
+        return cross_window_ssd(
             self.in_proj(x),
             self.in_proj_b(y),
             self.conv1d.weight.squeeze(1),
@@ -87,7 +91,6 @@ class CrossMamba2(_ScanParameters):
             self.norm.weight,
             NORM_EPS,
         )
-        return self.out_proj(scanned)
 
 
 class InnerMamba2(_ScanParameters):
@@ -107,7 +110,11 @@ class InnerMamba2(_ScanParameters):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x: (b, l, C) → (b, l, C)."""
-        scanned = inner_window_ssd(
+        return self.out_proj(self.mixed(x))
+
+    def mixed(self, x: torch.Tensor) -> torch.Tensor:
+        """What is projected by `out_proj`."""
+        return inner_window_ssd(
             self.in_proj(x),
             self.conv1d.weight.squeeze(1),
             self.conv1d.bias,
@@ -118,4 +125,3 @@ class InnerMamba2(_ScanParameters):
             self.norm.bias,
             self.norm.eps,
         )
-        return self.out_proj(scanned)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
+from basicsr_ssm.ops import residual_mlp
 from basicsr_ssm.ops.layout import has_channels_together
 
 
@@ -53,3 +54,10 @@ class Mlp(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.fc2(F.gelu(self.fc1(x)))
+
+    def after(self, x: torch.Tensor, mixed: torch.Tensor, projection: nn.Linear, norm: nn.LayerNorm) -> torch.Tensor:
+        """x ← x + projection(mixed); x + self(norm(x)), of tokens (b, l, C), in one call."""
+        return residual_mlp(
+            x, mixed, projection.weight, norm.weight, norm.bias,
+            self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias, norm.eps,
+        )  # fmt: skip

@@ -12,6 +12,7 @@ from basicsr_ssm.ops.depthwise_conv import depthwise_conv2d, depthwise_conv3d
 from basicsr_ssm.ops.flow_guided_deform_conv import flow_guided_deform_conv
 from basicsr_ssm.ops.flow_warp import flow_warp
 from basicsr_ssm.ops.layer_norm import layer_norm
+from basicsr_ssm.ops.residual_mlp import residual_mlp
 from basicsr_ssm.ops.selective_scan import selective_scan
 from basicsr_ssm.ops.ssd import ssd
 from basicsr_ssm.ops.windowed_ssd import cross_window_ssd, inner_window_ssd
@@ -27,6 +28,7 @@ __all__ = [
     'flow_warp',
     'inner_window_ssd',
     'layer_norm',
+    'residual_mlp',
     'selective_scan',
     'ssd',
     'window_cross_scan',

@@ -100,6 +100,16 @@ def layer_norm(dtype):
     call(*tensors(dtype, (2, 500, 120), (120,), (120,)), 1e-5).sum().backward()
 
 
+def residual_mlp(dtype):
+    from basicsr_ssm.ops.residual_mlp.torch_op import residual_mlp as call
+
+    for hidden in (128, 256):
+        x, mixed = tensors(dtype, (108, 256, 64), (108, 256, 64))
+        weights = [torch.zeros(v, dtype=dtype) for v in ((64, 64), (hidden, 64), (64, hidden))]
+        with torch.no_grad():
+            call(x, mixed, *weights, *tensors(dtype, (64,), (64,), (hidden,), (64,)), 1e-5)
+
+
 def flow_warp(dtype):
     from basicsr_ssm.ops.flow_warp.torch_op import flow_warp as call
 
@@ -111,7 +121,7 @@ def flow_warp(dtype):
 
 CALLS = (
     selective_scan, window_cross_scan, cross_window_ssd, inner_window_ssd, causal_conv1d, depthwise_conv,
-    conv2d, flow_guided_deform_conv, flow_warp, layer_norm,
+    conv2d, flow_guided_deform_conv, flow_warp, layer_norm, residual_mlp,
 )  # fmt: skip
 
 
@@ -122,7 +132,9 @@ def test_compiles(call, compiled):
 
 
 @pytest.mark.parametrize(
-    'call', [causal_conv1d, conv2d, flow_guided_deform_conv, flow_warp, layer_norm], ids=lambda v: v.__name__
+    'call',
+    [causal_conv1d, conv2d, flow_guided_deform_conv, flow_warp, layer_norm, residual_mlp],
+    ids=lambda v: v.__name__,
 )
 def test_compiles_for_bfloat16(call, compiled):
     """Of those that do something else then, or compile in no time."""

@@ -14,24 +14,12 @@ Offsets to a tile are 64-bit, those inside of it 32-bit.
 import triton
 import triton.language as tl
 
-from basicsr_ssm.ops.triton_types import ON_GPU
+from basicsr_ssm.ops.triton_product import product
 
 # a value of 1 or a multiple of 16 must not mean another compilation
 _VARYING = (
     'slope', 'height', 'width', 'across', 'tiles', 'blocks', 'residual_n', 'residual_c', 'residual_h', 'residual_w',
 )  # fmt: skip
-
-if ON_GPU:
-
-    @triton.jit
-    def _product(a, b, acc):
-        return tl.dot(a, b, acc=acc, input_precision='tf32')
-
-else:  # the interpreter multiplies the bits of bfloat16
-
-    @triton.jit
-    def _product(a, b, acc):
-        return tl.dot(a.to(tl.float32), b.to(tl.float32), acc=acc)
 
 
 @triton.jit
@@ -92,7 +80,7 @@ def _many_channels(
             b = tl.load(from_weight)
         else:
             b = tl.load(from_weight, mask=known, other=0.0)
-        acc = _product(a.to(b.dtype), b, acc)
+        acc = product(a.to(b.dtype), b, acc)
     return acc
 
 
@@ -113,7 +101,7 @@ def _few_channels(
         a = tl.load(x + (at + shift[None, :]), mask=there, other=0.0)
         place = o[None, :] * (TAPS * TOTAL) + (tap * TOTAL + c)[:, None]
         b = tl.load(weight + place, mask=(o[None, :] < OUT) & (k < TAPS * CHANNELS)[:, None], other=0.0)
-        acc = _product(a.to(b.dtype), b, acc)
+        acc = product(a.to(b.dtype), b, acc)
     return acc
 
 
