@@ -12,16 +12,19 @@ import socket
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from basicsr_logger import forget_log_file
+from graphs_on_cpu import make_graphed_callables
 
 import basicsr_ssm
 from basicsr_ssm import cli
 from basicsr_ssm.models import VideoSSMModel
+from basicsr_ssm.models.training_graph import TrainingGraph
 
 
 @ARCH_REGISTRY.register()
@@ -38,17 +41,17 @@ class FickleNet(tiny_training.TinyNet):
         return super().forward(lq) + (self.extra if self.used == 'sometimes' and self.calls % 2 == 0 else 0)
 
 
-class PretendedGraph:
-    """In the place of a TrainingGraph, which needs a GPU."""
+class CountingGraph(TrainingGraph):
+    """Counts its captures; on a CPU."""
+
+    captures = 0
 
     def __init__(self, model):
-        self.model, self.captures = model, 1
+        super().__init__(model.net_g, partial(model._autocast, model._amp))
 
-    def __call__(self, clip):
-        return self.model.net_g(clip)
-
-    def forget(self):
+    def _capture(self, clip):
         self.captures += 1
+        super()._capture(clip)
 
 
 def run_pair(commands):
@@ -91,10 +94,11 @@ def run_noting(command, folder, *arguments, status=0):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(VideoSSMModel, 'optimize_parameters', optimize_parameters)
+        patch.setattr(torch.cuda, 'make_graphed_callables', make_graphed_callables)
         patch.setattr(
             VideoSSMModel,
             '_make_graph',
-            lambda self: PretendedGraph(self) if self.opt['train'].get('cuda_graph') else None,
+            lambda self: CountingGraph(self) if self.opt['train'].get('cuda_graph') else None,
         )
         patch.chdir(folder)
         assert cli.main([command, '-opt', 'tiny.yml', *arguments]) == status, folder

@@ -41,6 +41,13 @@ class TrainingGraph:
         """Captures anew at the next call; to be called when parameters were frozen or freed."""
         self._replay = self._captured_for = None
 
+    def own_gradients(self) -> None:
+        """Keeps the gradients there are from the next backward pass, for one that adds to them: autograd may have taken
+        over the graph's own memory, which every replay overwrites."""
+        for parameter in self._net.parameters():
+            if parameter.grad is not None:
+                parameter.grad = parameter.grad.clone()
+
     def _plainly(self, clip):
         with self._autocast():
             return self._net(clip)

@@ -212,6 +212,8 @@ class VideoSSMModel(VideoRecurrentModel):
                 losses = self._losses(output, gt) if generator else {}
                 if generator:
                     self._backward(sum(losses.values()))
+                if self._graph is not None and part == 0 and not last:
+                    self._graph.own_gradients()
             if self.adversary is not None:
                 losses.update(self.adversary.backward(output.detach(), gt, self._backward, last))
             for name, loss in losses.items():

@@ -4,6 +4,7 @@ import contextlib
 
 import pytest
 import torch
+from graphs_on_cpu import make_graphed_callables
 from torch import nn
 
 from basicsr_ssm.archs import MedVSR
@@ -54,6 +55,19 @@ def test_captured_anew_when_told(captures):
     graph.forget()
     graph(torch.rand(4, 3))
     assert captures == [(2, 3), (4, 3)]
+
+
+def test_gradients_that_add_up(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'make_graphed_callables', make_graphed_callables)
+    net, clips = nn.Linear(3, 3), torch.rand(3, 2, 3)
+    net(clips).sum().backward()
+    expected = [p.grad for p in net.parameters()]
+    net.zero_grad()
+    graph = TrainingGraph(net, autocast)
+    for clip in clips:
+        graph(clip).sum().backward()
+        graph.own_gradients()
+    torch.testing.assert_close([p.grad for p in net.parameters()], expected)
 
 
 def test_no_graph_on_a_cpu(run, capsys):
