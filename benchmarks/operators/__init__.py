@@ -6,6 +6,7 @@ from operators import (
     depthwise_conv,
     flow_guided_deform_conv,
     flow_warp,
+    residual_mlp,
     selective_scan,
     window_cross_scan,
     windowed_ssd,
@@ -20,4 +21,5 @@ OPERATORS = {
     'depthwise_conv': depthwise_conv.cases,
     'flow_guided_deform_conv': flow_guided_deform_conv.cases,
     'flow_warp': flow_warp.cases,
+    'residual_mlp': residual_mlp.cases,
 }
