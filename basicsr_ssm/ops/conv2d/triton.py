@@ -7,11 +7,10 @@ another layout or dtype is copied in each call, so that no change of it is misse
 
 from __future__ import annotations
 
-import functools
-
 import torch
 
 from basicsr_ssm.ops import triton_support
+from basicsr_ssm.ops.product_dtype import product_dtype
 
 _SIDES = 1, 3, 5, 7  # whose taps fit the bits of a number
 
@@ -29,7 +28,7 @@ def why_not(inputs=None, weight=None, bias=None, activation=None, slope=0.1, res
         return f'{weight.shape[2]}×{weight.shape[2]} taps; {", ".join(map(str, _SIDES))} a side only'
     if any(v.numel() == 0 for v in tensors):
         return 'an empty tensor'
-    dtype = dtype_of(inputs)
+    dtype = product_dtype(inputs)
     if dtype == torch.float32 and not torch.backends.cudnn.allow_tf32:
         return 'float32 without TF32 (torch.backends.cudnn.allow_tf32)'
     if weight.dtype != dtype and not torch.is_autocast_enabled(weight.device.type):
@@ -41,16 +40,8 @@ def call(inputs, weight, bias, activation, slope, residual, shuffle):
     # registered where it is first used: older releases of PyTorch, which come with an older Triton, cannot
     from basicsr_ssm.ops.conv2d.torch_op import convolve
 
-    dtype, last = dtype_of(inputs), torch.channels_last
+    dtype, last = product_dtype(inputs), torch.channels_last
     if weight.dtype != dtype or not weight.is_contiguous(memory_format=last):
         weight = weight.to(dtype, memory_format=last)
     slope = {None: 1.0, 'relu': 0.0, 'leaky_relu': slope}[activation]
     return convolve(list(inputs), weight, bias, slope, residual, shuffle)
-
-
-def dtype_of(inputs) -> torch.dtype:
-    """Of the products: that of autocast, or of the inputs concatenated."""
-    kind = inputs[0].device.type
-    if torch.is_autocast_enabled(kind):
-        return torch.get_autocast_dtype(kind)
-    return functools.reduce(torch.promote_types, (v.dtype for v in inputs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from basicsr_ssm.ops import triton_support
+from basicsr_ssm.ops.product_dtype import product_dtype
 
 _CHANNELS = 16, 32, 64, 128  # a tile's numbers, of which there are four kinds, fit the registers
 
@@ -19,7 +20,7 @@ def why_not(*args) -> str | None:
     if x.shape[-1] not in _CHANNELS or weight1.shape[0] % x.shape[-1]:
         channels = ', '.join(map(str, _CHANNELS))
         return f'{x.shape[-1]} channels, {weight1.shape[0]} hidden; {channels}, and a multiple of them, only'
-    dtype = _dtype(x, mixed)
+    dtype = product_dtype((x, mixed))
     if dtype == torch.float32 and not torch.backends.cuda.matmul.allow_tf32:
         return 'float32 without TF32 (torch.backends.cuda.matmul.allow_tf32)'
     if projection.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
@@ -31,13 +32,6 @@ def call(x, mixed, projection, norm_weight, norm_bias, weight1, bias1, weight2, 
     # registered where it is first used: older releases of PyTorch, which come with an older Triton, cannot
     from basicsr_ssm.ops.residual_mlp.torch_op import residual_mlp
 
-    weights = [v.to(_dtype(x, mixed)) for v in (projection, weight1, weight2)]
+    dtype = product_dtype((x, mixed))
+    weights = [v.to(dtype) for v in (projection, weight1, weight2)]
     return residual_mlp(x, mixed, *weights, norm_weight, norm_bias, bias1, bias2, eps)
-
-
-def _dtype(x, mixed) -> torch.dtype:
-    """Of the products: that of autocast, or of the inputs together."""
-    kind = x.device.type
-    if torch.is_autocast_enabled(kind):
-        return torch.get_autocast_dtype(kind)
-    return torch.promote_types(x.dtype, mixed.dtype)
