@@ -109,4 +109,8 @@ def _stream_on(device: torch.device) -> torch.cuda.Stream:
 
 
 def _autocast() -> torch.dtype | None:
-    return torch.get_autocast_dtype('cuda') if torch.is_autocast_enabled('cuda') else None
+    """What a GPU computes in, if that is autocast's choice."""
+    if not torch.is_autocast_enabled():
+        return None
+    newer = hasattr(torch, 'get_autocast_dtype')  # torch 2.4, which deprecates the other
+    return torch.get_autocast_dtype('cuda') if newer else torch.get_autocast_gpu_dtype()
