@@ -134,7 +134,8 @@ def test_port_that_is_taken(joined, monkeypatch):
         monkeypatch.setenv(name, value)
     with socket.socket() as taken:
         taken.bind(('127.0.0.1', int(os.environ['MASTER_PORT'])))
-        with pytest.raises(UserError, match=r'process 0 of 8 does not reach the others at 127.0.0.1:\d+: .*EADDRINUSE'):
+        reason = r'process 0 of 8 does not reach the others at 127.0.0.1:\d+: .*(EADDRINUSE|already in use)'
+        with pytest.raises(UserError, match=reason):
             launchers.init_dist('pytorch')
 
 

@@ -133,6 +133,7 @@ def test_lines(tmp_path, monkeypatch):
 
 
 def test_damaged_history_is_named(tmp_path):
+    pytest.importorskip('matplotlib')
     write_losses(tmp_path, [entry_of(1, l_pix=1.0)])
     (tmp_path / 'metrics_history.json').write_text('{"a": ')
     with pytest.raises(UserError, match='metrics_history.json is no JSON any more'):
