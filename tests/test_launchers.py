@@ -134,7 +134,8 @@ def test_port_that_is_taken(joined, monkeypatch):
         monkeypatch.setenv(name, value)
     with socket.socket() as taken:
         taken.bind(('127.0.0.1', int(os.environ['MASTER_PORT'])))
-        reason = r'process 0 of 8 does not reach the others at 127.0.0.1:\d+: .*(EADDRINUSE|already in use)'
+        taken_already = 'EADDRINUSE|errno: 98 - Address already in use'  # torch 2.3 says the latter
+        reason = rf'process 0 of 8 does not reach the others at 127.0.0.1:\d+: .*({taken_already})'
         with pytest.raises(UserError, match=reason):
             launchers.init_dist('pytorch')
 

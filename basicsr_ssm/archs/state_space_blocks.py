@@ -40,7 +40,7 @@ class CrossStateSpaceBlock(nn.Module):
         return over_windows(self._tokens, self.window_size, x, y)
 
     def _tokens(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return self.mlp.after(x, self.mixer.mixed(self.norm1(x), self.norm1_b(y)), self.mixer.out_proj, self.norm2)
+        return self.mlp(x, self.mixer.mixed(self.norm1(x), self.norm1_b(y)), self.mixer.out_proj, self.norm2)
 
 
 class InnerStateSpaceBlock(nn.Module):
@@ -54,7 +54,7 @@ class InnerStateSpaceBlock(nn.Module):
         self.mlp = Mlp(channels, 2 * channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.mlp.after(x, self.mixer.mixed(self.norm1(x)), self.mixer.out_proj, self.norm2)
+        return self.mlp(x, self.mixer.mixed(self.norm1(x)), self.mixer.out_proj, self.norm2)
 
 
 class InnerStateSpaceLayer(nn.Module):

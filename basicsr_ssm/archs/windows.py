@@ -42,7 +42,7 @@ def over_windows(function: Callable[..., torch.Tensor], size: int, *features: to
 
 
 class Mlp(nn.Module):
-    """Linear, exact GELU, Linear; weights N(0, 0.02), biases 0."""
+    """Linear, exact GELU, Linear, after a norm and what is projected before it; weights N(0, 0.02), biases 0."""
 
     def __init__(self, channels: int, hidden: int):
         super().__init__()
@@ -52,11 +52,8 @@ class Mlp(nn.Module):
             nn.init.normal_(linear.weight, std=0.02)
             nn.init.zeros_(linear.bias)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
-
-    def after(self, x: torch.Tensor, mixed: torch.Tensor, projection: nn.Linear, norm: nn.LayerNorm) -> torch.Tensor:
-        """x ← x + projection(mixed); x + self(norm(x)), of tokens (b, l, C), in one call."""
+    def forward(self, x: torch.Tensor, mixed: torch.Tensor, projection: nn.Linear, norm: nn.LayerNorm) -> torch.Tensor:
+        """x ← x + projection(mixed); x + fc2(GELU(fc1(norm(x)))), of tokens (b, l, C)."""
         return residual_mlp(
             x, mixed, projection.weight, norm.weight, norm.bias,
             self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias, norm.eps,

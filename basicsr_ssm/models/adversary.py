@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 import torch
 from basicsr.losses import build_loss
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from basicsr_ssm.errors import UserError
+from basicsr_ssm.models.parallel import alone
 
 
 class Adversary:
@@ -79,7 +79,7 @@ class Adversary:
         """
         log = {}
         for name, clips, real in (('real', gt, True), ('fake', output, False)):
-            with self._alone(unless=last and not real):
+            with alone(self.net, unless=last and not real):
                 judgement = self._judge(self.net, clips)
                 loss = self._criterion(judgement, real, is_disc=True)
                 backward(loss)
@@ -90,10 +90,6 @@ class Adversary:
         with self._autocast():
             judgement = net(clips.flatten(0, 1))
         return judgement.float()
-
-    def _alone(self, unless: bool) -> contextlib.AbstractContextManager:
-        distributed = isinstance(self.net, DistributedDataParallel)
-        return self.net.no_sync() if distributed and not unless else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@ place where the backward pass is a CUDA graph."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 import torch
@@ -40,6 +41,12 @@ def has_static_graph(net: nn.Module, opt: dict) -> bool:
         return False
     ours = type(net).__module__.startswith('basicsr_ssm.')
     return ours if opt.get('static_graph') is None else opt['static_graph']
+
+
+def alone(net: nn.Module, unless: bool) -> contextlib.AbstractContextManager:
+    """Backward passes within exchange no gradients: for all but the last that add to them."""
+    wrapped = isinstance(net, DistributedDataParallel)
+    return net.no_sync() if wrapped and not unless else contextlib.nullcontext()
 
 
 def copy_from_first(net: nn.Module) -> None:

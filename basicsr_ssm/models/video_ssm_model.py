@@ -21,7 +21,7 @@ from basicsr_ssm import checkpoints
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.losses.checks import check_takes_target
 from basicsr_ssm.models.adversary import Adversary
-from basicsr_ssm.models.parallel import average_gradients, copy_from_first, distribute, has_static_graph
+from basicsr_ssm.models.parallel import alone, average_gradients, copy_from_first, distribute, has_static_graph
 from basicsr_ssm.models.resume import plain, random_state, restore_random_state
 from basicsr_ssm.models.saving import save_whole
 from basicsr_ssm.models.training_graph import TrainingGraph
@@ -203,10 +203,7 @@ class VideoSSMModel(VideoRecurrentModel):
         total = {}
         for part, (lq, gt) in enumerate(zip(self.lq.split(n // parts), self.gt.split(n // parts), strict=True)):
             last = part == parts - 1
-            # processes need to exchange gradients only once they are complete
-            wrapped = self.opt['dist'] and not self._averages_gradients
-            alone = self.net_g.no_sync() if wrapped and not last else contextlib.nullcontext()
-            with alone, torch.set_grad_enabled(generator):
+            with alone(self.net_g, unless=last), torch.set_grad_enabled(generator):
                 self.output = self._run_net(lq)
                 output = self.output.float()
                 losses = self._losses(output, gt) if generator else {}

@@ -32,6 +32,12 @@ def why_not(*args) -> str | None:
     return None
 
 
+def why_not_recorded(*args) -> str | None:
+    """The reason why a kernel without a backward pass serves no call with these arguments."""
+    recorded = torch.is_grad_enabled() and any(isinstance(v, torch.Tensor) and v.requires_grad for v in args)
+    return 'forward only, and a gradient is recorded' if recorded else None
+
+
 @torch.compiler.assume_constant_result
 def why_not_at_all() -> str | None:
     """The reason why Triton serves no call on any device, its interpreter included."""

@@ -1,7 +1,7 @@
 """residual_mlp beside the seven calls that it is made of, PyTorch's but for our LayerNorm.
 
-MedVSR's tokens of a frame of 144×180 and of 512×512, hidden 256, as inference has them: the weights of the products in
-bfloat16, the others in float32. Floor: the weights are read once.
+MedVSR's tokens of a frame of 144×180 and of 512×512, hidden 256, as inference has them: the norm's parameters in
+float32, all else in bfloat16.
 """
 
 from __future__ import annotations

@@ -52,13 +52,13 @@ def test_batches_change_nothing(net, whole, frames, enlarged, monkeypatch):
 @pytest.mark.parametrize('name', ['MedVSR', 'VSRM'])
 def test_gradients_in_batches(name, monkeypatch):
     torch.manual_seed(0)
-    net, gradients = NETWORKS[name](), []
+    net, gradients = NETWORKS[name]().double(), []
     for sizes in ((3, 3), (2, 1)):
         small_batches(monkeypatch, *sizes)
-        net(CLIP).square().mean().backward()
+        net(CLIP.double()).square().mean().backward()
         gradients.append({name: p.grad for name, p in net.named_parameters() if p.grad is not None})
         net.zero_grad()
-    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(*gradients, rtol=1e-7, atol=1e-12)
 
 
 def test_results_and_features_that_are_used_up_are_let_go(monkeypatch):

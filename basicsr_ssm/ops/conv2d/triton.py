@@ -19,11 +19,9 @@ def why_not(inputs=None, weight=None, bias=None, activation=None, slope=0.1, res
     if inputs is None:
         return triton_support.why_not()
     tensors = [v for v in (*inputs, weight, bias, residual) if v is not None]
-    reason = triton_support.why_not(*tensors)
+    reason = triton_support.why_not(*tensors) or triton_support.why_not_recorded(*tensors)
     if reason is not None:
         return reason
-    if torch.is_grad_enabled() and any(v.requires_grad for v in tensors):
-        return 'forward only, and a gradient is recorded'
     if weight.shape[2] not in _SIDES:
         return f'{weight.shape[2]}×{weight.shape[2]} taps; {", ".join(map(str, _SIDES))} a side only'
     if any(v.numel() == 0 for v in tensors):

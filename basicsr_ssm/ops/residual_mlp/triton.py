@@ -11,12 +11,10 @@ _CHANNELS = 16, 32, 64, 128  # a tile's numbers, of which there are four kinds, 
 
 
 def why_not(*args) -> str | None:
-    reason = triton_support.why_not(*args)
+    reason = triton_support.why_not(*args) or triton_support.why_not_recorded(*args)
     if reason is not None or not args:
         return reason
     x, mixed, projection, *_, weight1, _, _, _, _ = args
-    if torch.is_grad_enabled() and any(isinstance(v, torch.Tensor) and v.requires_grad for v in args):
-        return 'forward only, and a gradient is recorded'
     if x.shape[-1] not in _CHANNELS or weight1.shape[0] % x.shape[-1]:
         channels = ', '.join(map(str, _CHANNELS))
         return f'{x.shape[-1]} channels, {weight1.shape[0]} hidden; {channels}, and a multiple of them, only'
