@@ -38,7 +38,8 @@ def vendor(tensors):
 
     def call(frame, positions, encoding, C, A, D):
         d = A.shape[0]
-        samples = (sample_points(frame, positions) + encoding.to(frame.dtype)).flatten(0, 2).mT  # (pixels, 2d + s, k)
+        samples = sample_points(frame.float(), positions).to(frame.dtype)  # in float32, as under autocast
+        samples = (samples + encoding.to(frame.dtype)).flatten(0, 2).mT  # (pixels, 2d + s, k)
         u, delta, B = (v.contiguous() for v in samples.split([d, d, STATES], dim=1))
         C = C.flatten(0, 2)[:, None, :, None].expand(-1, 1, -1, POINTS).contiguous()
         y = module.selective_scan_fn(u, delta, A, B[:, None], C, D, delta_softplus=True)

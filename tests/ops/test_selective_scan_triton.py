@@ -6,10 +6,12 @@ Triton reads TRITON_INTERPRET when it is imported; the interpreted tests therefo
 import importlib
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 from triton_interpreter import INTERPRETED, interpreted, run_interpreted
 
 from basicsr_ssm.ops import selective_scan
@@ -101,6 +103,18 @@ def test_without_optional_inputs(short_chunks):
     tensors = inputs(1, 11, 4, 3, without=('D', 'z', 'delta_bias'))
     tensors['delta'] = tensors['delta'].abs()
     assert_exact(tensors)
+
+
+@interpreted
+def test_activation_checkpointing(short_chunks):
+    tensors = {k: v.requires_grad_() for k, v in inputs(1, 9, 3, 2).items()}
+    call = partial(selective_scan, delta_softplus=True, backend='triton')
+    expected, found = (
+        torch.autograd.grad(y.sum(), list(tensors.values()))
+        for y in (call(**tensors), checkpoint(call, **tensors, use_reentrant=False))
+    )
+    for name, want, got in zip(tensors, expected, found, strict=True):
+        assert torch.equal(got, want), name
 
 
 @interpreted

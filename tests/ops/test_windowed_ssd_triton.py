@@ -9,6 +9,7 @@ from functools import partial
 import medvsr_golden as golden
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 from triton_interpreter import interpreted, run_interpreted
 from windowed_ssd_inputs import ACTIVATIONS, FORMS, inputs, results
 
@@ -85,6 +86,16 @@ def test_interpreter_strong_decay_keeps_its_digits(form):
     tensors['dt_bias'] = torch.tensor([2.0, -3.0])
     tensors['A_log'] = torch.tensor([16.0, 1.0]).log()
     assert_exact(form, tensors)
+
+
+@interpreted
+@pytest.mark.parametrize('form', FORMS)
+def test_interpreter_activation_checkpointing(form):
+    call = partial(triton, form)
+    tensors = {name: v.float() for name, v in inputs(form, batch=1, length=16, heads=1).items()}
+    expected = results(call, tensors)
+    for name, got in results(partial(checkpoint, call, use_reentrant=False), tensors).items():
+        assert torch.equal(got, expected[name]), name
 
 
 @interpreted

@@ -72,8 +72,9 @@ def _save(ctx, inputs, output):
 
 
 def _backward(ctx, dy, *unused):
-    grads = iter(selective_scan_backward(dy, *ctx.saved_tensors, *ctx.options))
-    return *(None if v is None else next(grads) for v in ctx.saved_tensors[:8]), None, None, None, None
+    tensors = ctx.saved_tensors  # once: activation checkpointing makes them anew at each look
+    grads = iter(selective_scan_backward(dy, *tensors, *ctx.options))
+    return *(None if v is None else next(grads) for v in tensors[:8]), None, None, None, None
 
 
 selective_scan.register_autograd(_backward, setup_context=_save)

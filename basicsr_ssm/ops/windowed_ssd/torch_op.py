@@ -62,8 +62,9 @@ def _save(ctx, inputs, output):
 
 
 def _backward(ctx, grad):
-    grads = iter(windowed_ssd_backward(grad, *ctx.saved_tensors, ctx.eps))
-    return *(None if v is None else next(grads) for v in ctx.saved_tensors), None
+    tensors = ctx.saved_tensors  # once: activation checkpointing makes them anew at each look
+    grads = iter(windowed_ssd_backward(grad, *tensors, ctx.eps))
+    return *(None if v is None else next(grads) for v in tensors), None
 
 
 windowed_ssd.register_autograd(_backward, setup_context=_save)
