@@ -8,7 +8,9 @@ from torch import nn
 from basicsr_ssm.archs.cross_attention import CrossAttention, CrossLinearAttention
 from basicsr_ssm.archs.layer_norm import LayerNorm
 from basicsr_ssm.archs.mamba2 import CrossMamba2, InnerMamba2
-from basicsr_ssm.archs.windows import Mlp, over_windows
+from basicsr_ssm.archs.mlp import Mlp
+from basicsr_ssm.ops import window_norm
+from basicsr_ssm.ops.windows import to_map, to_tokens
 
 CROSS_MIXERS = {
     'mamba2': CrossMamba2,
@@ -37,10 +39,11 @@ class CrossStateSpaceBlock(nn.Module):
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """x: neighbouring feature, y: distant feature (the control), both (n, C, h, w) → (n, C, h, w)."""
-        return over_windows(self._tokens, self.window_size, x, y)
+        mixed = self.mixer.mixed(self._normalized(x, self.norm1), self._normalized(y, self.norm1_b))
+        return self.mlp(x, mixed, self.mixer.out_proj, self.norm2, self.window_size)
 
-    def _tokens(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return self.mlp(x, self.mixer.mixed(self.norm1(x), self.norm1_b(y)), self.mixer.out_proj, self.norm2)
+    def _normalized(self, feature: torch.Tensor, norm: nn.LayerNorm) -> torch.Tensor:
+        return window_norm(feature, self.window_size, norm.weight, norm.bias, norm.eps)
 
 
 class InnerStateSpaceBlock(nn.Module):
@@ -58,7 +61,10 @@ class InnerStateSpaceBlock(nn.Module):
 
 
 class InnerStateSpaceLayer(nn.Module):
-    """The state-space layer of ISSR (MedVSR, Sec. 3.4): blocks in windows of a feature map (n, C, h, w)."""
+    """The state-space layer of ISSR (MedVSR, Sec. 3.4): blocks in windows of a feature map (n, C, h, w).
+
+    The tokens that pad the map's windows take part in all blocks.
+    """
 
     def __init__(self, channels: int, window_size: int, depth: int = 1):
         super().__init__()
@@ -66,4 +72,4 @@ class InnerStateSpaceLayer(nn.Module):
         self.blocks = nn.Sequential(*(InnerStateSpaceBlock(channels) for _ in range(depth)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return over_windows(self.blocks, self.window_size, x)
+        return to_map(self.blocks(to_tokens(x, self.window_size)), self.window_size, x)

@@ -15,6 +15,7 @@ from basicsr_ssm.ops.layer_norm import layer_norm
 from basicsr_ssm.ops.residual_mlp import residual_mlp
 from basicsr_ssm.ops.selective_scan import selective_scan
 from basicsr_ssm.ops.ssd import ssd
+from basicsr_ssm.ops.window_norm import window_norm
 from basicsr_ssm.ops.windowed_ssd import cross_window_ssd, inner_window_ssd
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     'selective_scan',
     'ssd',
     'window_cross_scan',
+    'window_norm',
 ]

@@ -106,8 +106,19 @@ def residual_mlp(dtype):
     for hidden in (128, 256):
         x, mixed = tensors(dtype, (108, 256, 64), (108, 256, 64))
         weights = [torch.zeros(v, dtype=dtype) for v in ((64, 64), (hidden, 64), (64, hidden))]
+        feature = torch.zeros(1, 36, 45, 64, dtype=dtype).permute(0, 3, 1, 2)
         with torch.no_grad():
-            call(x, mixed, *weights, *tensors(dtype, (64,), (64,), (hidden,), (64,)), 1e-5)
+            parameters = *weights, *tensors(dtype, (64,), (64,), (hidden,), (64,)), 1e-5
+            call(x, mixed, *parameters, 0)
+            call(feature, mixed[:9], *parameters, 16)
+
+
+def window_norm(dtype):
+    from basicsr_ssm.ops.window_norm.torch_op import window_norm as call
+
+    for channels in (60, 64):
+        feature = torch.zeros(1, 36, 45, channels, dtype=dtype).permute(0, 3, 1, 2)
+        call(feature, 16, torch.zeros(channels), torch.zeros(channels), 1e-5)
 
 
 def flow_warp(dtype):
@@ -121,7 +132,7 @@ def flow_warp(dtype):
 
 CALLS = (
     selective_scan, window_cross_scan, cross_window_ssd, inner_window_ssd, causal_conv1d, depthwise_conv,
-    conv2d, flow_guided_deform_conv, flow_warp, layer_norm, residual_mlp,
+    conv2d, flow_guided_deform_conv, flow_warp, layer_norm, residual_mlp, window_norm,
 )  # fmt: skip
 
 
@@ -133,7 +144,7 @@ def test_compiles(call, compiled):
 
 @pytest.mark.parametrize(
     'call',
-    [causal_conv1d, conv2d, flow_guided_deform_conv, flow_warp, layer_norm, residual_mlp],
+    [causal_conv1d, conv2d, flow_guided_deform_conv, flow_warp, layer_norm, residual_mlp, window_norm],
     ids=lambda v: v.__name__,
 )
 def test_compiles_for_bfloat16(call, compiled):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from basicsr_ssm.ops import triton_support
+from basicsr_ssm.ops.layout import has_channels_together
 from basicsr_ssm.ops.product_dtype import product_dtype
 
 _CHANNELS = 16, 32, 64, 128  # a tile's numbers, of which there are four kinds, fit the registers
@@ -14,10 +15,13 @@ def why_not(*args) -> str | None:
     reason = triton_support.why_not(*args) or triton_support.why_not_recorded(*args)
     if reason is not None or not args:
         return reason
-    x, mixed, projection, *_, weight1, _, _, _, _ = args
-    if x.shape[-1] not in _CHANNELS or weight1.shape[0] % x.shape[-1]:
-        channels = ', '.join(map(str, _CHANNELS))
-        return f'{x.shape[-1]} channels, {weight1.shape[0]} hidden; {channels}, and a multiple of them, only'
+    x, mixed, projection, _, _, weight1, _, _, _, _, window = args
+    hidden, channels = weight1.shape
+    if channels not in _CHANNELS or hidden % channels:
+        known = ', '.join(map(str, _CHANNELS))
+        return f'{channels} channels, {hidden} hidden; {known}, and a multiple of them, only'
+    if window and not has_channels_together(x):
+        return 'a map whose channels do not lie side by side'
     dtype = product_dtype((x, mixed))
     if dtype == torch.float32 and not torch.backends.cuda.matmul.allow_tf32:
         return 'float32 without TF32 (torch.backends.cuda.matmul.allow_tf32)'
@@ -26,10 +30,10 @@ def why_not(*args) -> str | None:
     return 'an empty tensor' if x.numel() == 0 else None
 
 
-def call(x, mixed, projection, norm_weight, norm_bias, weight1, bias1, weight2, bias2, eps):
+def call(x, mixed, projection, norm_weight, norm_bias, weight1, bias1, weight2, bias2, eps, window):
     # registered where it is first used: older releases of PyTorch, which come with an older Triton, cannot
     from basicsr_ssm.ops.residual_mlp.torch_op import residual_mlp
 
     dtype = product_dtype((x, mixed))
     weights = [v.to(dtype) for v in (projection, weight1, weight2)]
-    return residual_mlp(x, mixed, *weights, norm_weight, norm_bias, bias1, bias2, eps)
+    return residual_mlp(x, mixed, *weights, norm_weight, norm_bias, bias1, bias2, eps, window or 0)
