@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from basicsr.archs import spynet_arch
 from torch import nn
 
-from basicsr_ssm.ops import flow_warp
+from basicsr_ssm.ops import conv2d, flow_warp
 
 
 class SpyNet(spynet_arch.SpyNet):
@@ -28,8 +28,17 @@ class SpyNet(spynet_arch.SpyNet):
             below, right = (a.shape[i] - flow.shape[i] for i in (2, 3))
             if below or right:
                 flow = F.pad(flow, (0, right, 0, below), mode='replicate')
-            flow = level(torch.cat([a, flow_warp(b, flow, 'border'), flow], 1)) + flow
+            flow = _refine(level, [a, flow_warp(b, flow, 'border'), flow], flow)
         return flow
+
+
+def _refine(level: spynet_arch.BasicModule, inputs: list[torch.Tensor], flow: torch.Tensor) -> torch.Tensor:
+    """What `level` makes of the inputs, one after the other over the channels, + flow."""
+    *convs, last = level.basic_module[::2]  # ReLUs between them
+    x = inputs
+    for conv in convs:
+        x = conv2d(x, conv.weight, conv.bias, 'relu')
+    return conv2d(x, last.weight, last.bias, residual=flow)
 
 
 def start_without_motion(spynet: SpyNet) -> None:

@@ -21,10 +21,17 @@ def test_bit_for_bit_that_of_basicsr(networks, size):
         assert torch.equal(ours(a, b), theirs(a, b))
 
 
-def test_same_gradients(networks):
-    frames = torch.rand(2, 1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+@pytest.mark.parametrize('size', [(64, 64), (65, 70)])
+def test_same_gradients_bit_for_bit(networks, size):
+    frames = torch.rand(2, 1, 3, *size, generator=torch.Generator().manual_seed(2))
     grads = []
     for net in networks:
         a, b = (v.clone().requires_grad_() for v in frames)
         grads.append(torch.autograd.grad(net(a, b).square().sum(), (a, b, *net.parameters())))
-    torch.testing.assert_close(*grads)
+    for ours, theirs in zip(*grads, strict=True):
+        assert ours.any() and torch.equal(ours, theirs)
+
+
+def test_parameters_are_those_of_basicsr(networks):
+    ours, theirs = ([(key, v.shape) for key, v in net.state_dict().items()] for net in networks)
+    assert ours == theirs
