@@ -40,20 +40,16 @@ def _tiles(inputs, strides, image, top, left, START: tl.constexpr, END: tl.const
 
 
 @triton.jit
-def _reached(y, x, height, width, SIDE: tl.constexpr):
-    """Bit k says whether tap k of a pixel is inside."""
-    KIND: tl.constexpr = tl.int32 if SIDE * SIDE < 32 else tl.int64
-    bits = (y + x).to(KIND) * 0
-    for k in tl.static_range(SIDE * SIDE):
-        row, column = y + (k // SIDE - SIDE // 2), x + (k % SIDE - SIDE // 2)
-        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        bits |= inside.to(KIND) << k
-    return bits
+def _outside(at, size, SIDE: tl.constexpr):
+    """Bit k says whether tap k of SIDE along an axis is outside, of a pixel that is `at` there, or past its size."""
+    before = tl.maximum(SIDE // 2 - at, 0)
+    inside = tl.minimum(tl.maximum(size - at + SIDE // 2, 0), SIDE)  # those up to the end
+    return ((1 << before) - 1) | ((1 << SIDE) - (1 << inside))
 
 
 @triton.jit
 def _many_channels(
-    acc, places, weight, bits, row, column, v_h, v_w, o,
+    acc, places, weight, outside, row, column, v_h, v_w, o,
     CHANNELS: tl.constexpr, WIDTH: tl.constexpr, SIDE: tl.constexpr, TOTAL: tl.constexpr,
     OUT: tl.constexpr, N: tl.constexpr,
 ):  # fmt: skip
@@ -65,11 +61,12 @@ def _many_channels(
     weight_at = weight + (o[None, :] * (TAPS * TOTAL) + c[:, None])
     for step in range(len(places) * STEPS):
         tap, first = step % TAPS, step % STEPS // TAPS * WIDTH
+        down, right = tap // SIDE, tap % SIDE
         place = places[0]
         for i in tl.static_range(1, len(places)):
             place = tl.where(step < i * STEPS, place, places[i])
-        shift = (tap // SIDE - SIDE // 2) * v_h + (tap % SIDE - SIDE // 2) * v_w + first
-        there = ((bits >> tap) & 1)[:, None] != 0
+        shift = (down - SIDE // 2) * v_h + (right - SIDE // 2) * v_w + first
+        there = (outside & ((1 << down) | (1 << (SIDE + right))))[:, None] == 0
         known = o[None, :] < OUT
         if CHANNELS % WIDTH != 0:
             there = there & (first + c < CHANNELS)[None, :]
@@ -86,7 +83,7 @@ def _many_channels(
 
 @triton.jit
 def _few_channels(
-    acc, x, weight, bits, row, column, v_c, v_h, v_w, o,
+    acc, x, weight, outside, row, column, v_c, v_h, v_w, o,
     CHANNELS: tl.constexpr, SIDE: tl.constexpr, TOTAL: tl.constexpr, OUT: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     """acc + an input · its weights, WIDTH of the taps · channels, channels first, at a time."""
@@ -96,8 +93,10 @@ def _few_channels(
         k = step * WIDTH + tl.arange(0, WIDTH)
         tap, c = k // CHANNELS, k % CHANNELS
         tap = tl.minimum(tap, TAPS - 1)
-        shift = (tap // SIDE - SIDE // 2) * v_h + (tap % SIDE - SIDE // 2) * v_w + c * v_c
-        there = (((bits[:, None] >> tap[None, :]) & 1) != 0) & (k < TAPS * CHANNELS)[None, :]
+        down, right = tap // SIDE, tap % SIDE
+        shift = (down - SIDE // 2) * v_h + (right - SIDE // 2) * v_w + c * v_c
+        there = (outside[:, None] & ((1 << down) | (1 << (SIDE + right)))[None, :]) == 0
+        there = there & (k < TAPS * CHANNELS)[None, :]
         a = tl.load(x + (at + shift[None, :]), mask=there, other=0.0)
         place = o[None, :] * (TAPS * TOTAL) + (tap * TOTAL + c)[:, None]
         b = tl.load(weight + place, mask=(o[None, :] < OUT) & (k < TAPS * CHANNELS)[:, None], other=0.0)
@@ -127,7 +126,7 @@ def convolve(
     p = tl.arange(0, ROWS * COLUMNS)
     row, column = p // COLUMNS, p % COLUMNS
     y, x = top + row, left + column
-    bits = _reached(y, x, height, width, SIDE)
+    outside = _outside(y, height, SIDE) | (_outside(x, width, SIDE) << SIDE)
     n = block * N + tl.arange(0, N)
     PLANES: tl.constexpr = OUT // (SHUFFLE * SHUFFLE)
     if SHUFFLE == 1:
@@ -152,12 +151,12 @@ def convolve(
         v_c, v_h, v_w = _steps(strides, STARTS[g], VECS[g])
         if WIDTHS[g] == 0:
             acc = _few_channels(
-                acc, places[0], weight + FIRST[g], bits, row, column, v_c, v_h, v_w, o,
+                acc, places[0], weight + FIRST[g], outside, row, column, v_c, v_h, v_w, o,
                 CHANNELS[g], SIDE, TOTAL, OUT, 32 if SIDE * SIDE * CHANNELS[g] <= 32 else 64,
             )  # fmt: skip
         else:
             acc = _many_channels(
-                acc, places, weight + FIRST[g], bits, row, column, v_h, v_w, o,
+                acc, places, weight + FIRST[g], outside, row, column, v_h, v_w, o,
                 CHANNELS[g], WIDTHS[g], SIDE, TOTAL, OUT, N,
             )  # fmt: skip
 
