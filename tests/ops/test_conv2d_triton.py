@@ -75,6 +75,9 @@ SMALL = [
     dict(shape=(2, 3, 5), channels=[4, 36], out=150, side=1),  # blocks of outputs
     dict(shape=(1, 2, 2), channels=[3], out=4, side=5),
     dict(shape=(1, 4, 3), channels=[16, 2], out=3, side=7),
+    dict(shape=(2, 9, 5), channels=[3, 3, 2], out=32, side=7),  # too few channels for a tap, too many for all
+    dict(shape=(1, 1, 2), channels=[1, 9], out=5, side=7),
+    dict(shape=(1, 9, 18), channels=[16], out=2, side=7, residual=True),  # several tiles
     dict(shape=(1, 3, 4), channels=[16], out=12, shuffle=2, residual=True),
     dict(shape=(2, 2, 3), channels=[16], out=144, side=1, shuffle=3),
     dict(shape=(1, 2, 2), channels=[1] * 10, out=2),  # more inputs than the kernel takes
@@ -118,6 +121,18 @@ def test_interpreter_low_precision(dtype, tolerance):
     compare(arguments((1, 3, 5), [16, 2], 8, residual=True, dtype=dtype), tolerance, activation='relu')
     given = arguments((1, 3, 5), [16], 8, residual=True, dtype=dtype)
     compare(given | dict(residual=given['residual'].float()), 1e-6, activation='relu')  # then nothing is rounded
+
+
+@interpreted
+@pytest.mark.parametrize('dtype, tolerance', [(torch.float32, 1e-6), (torch.bfloat16, 4e-3)], ids=str)
+def test_interpreter_level_of_a_flow_network(dtype, tolerance):
+    """Two frames, one of another dtype or layout, and a flow, which is added to what the last convolution finds."""
+    given = arguments((2, 5, 18), [3, 3, 2], 32, side=7, dtype=dtype)
+    a, b, flow = (v.to(dtype).float() for v in given['inputs'])  # the interpreter cuts what a GPU rounds
+    given['inputs'] = [a, b.to(dtype).contiguous(memory_format=LAST), flow.contiguous(memory_format=LAST)]
+    compare(given, tolerance, activation='relu')
+    last = arguments((2, 5, 18), [16], 2, side=7, dtype=dtype)
+    compare(last | dict(residual=flow), 1e-6)
 
 
 @interpreted
@@ -186,7 +201,11 @@ NETWORK = [
     dict(shape=(2, 61, 67), channels=[3], out=64),
     dict(shape=(1, 288, 360), channels=[64], out=3, residual=True),
     dict(shape=(3, 61, 67), channels=[120, 33], out=120),
+    dict(shape=(2, 45, 60), channels=[3, 3, 2], out=32, side=7),
     dict(shape=(1, 45, 60), channels=[8], out=32, side=7),
+    dict(shape=(2, 45, 60), channels=[32], out=64, side=7),
+    dict(shape=(2, 5, 6), channels=[64], out=32, side=7),
+    dict(shape=(2, 45, 60), channels=[16], out=2, side=7, residual=True),
 ]
 
 

@@ -12,7 +12,7 @@ import torch
 from basicsr_ssm.ops import triton_support
 from basicsr_ssm.ops.product_dtype import product_dtype
 
-_SIDES = 1, 3, 5, 7  # whose taps fit the bits of a number
+_SIDES = 1, 3, 5, 7
 
 
 def why_not(inputs=None, weight=None, bias=None, activation=None, slope=0.1, residual=None, shuffle=1) -> str | None:
