@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 
 from basicsr_ssm.ops import triton_support
+from basicsr_ssm.ops.conv2d.launch import FEWEST, MOST_TOGETHER
 from basicsr_ssm.ops.product_dtype import product_dtype
 
 _SIDES = 1, 3, 5, 7
@@ -22,11 +23,15 @@ def why_not(inputs=None, weight=None, bias=None, activation=None, slope=0.1, res
     reason = triton_support.why_not(*tensors) or triton_support.why_not_recorded(*tensors)
     if reason is not None:
         return reason
-    if weight.shape[2] not in _SIDES:
-        return f'{weight.shape[2]}×{weight.shape[2]} taps; {", ".join(map(str, _SIDES))} a side only'
+    side, dtype = weight.shape[2], product_dtype(inputs)
+    sides = _SIDES if dtype == torch.float32 else (*_SIDES, 7)
+    if side not in sides:
+        return f'{side}×{side} taps in {dtype}; {", ".join(map(str, sides))} a side only'
+    few = max((v.shape[1] for v in inputs if v.shape[1] < FEWEST), default=0)
+    if side * side * few > MOST_TOGETHER:
+        return f'{side}×{side} taps of an input of {few} channels; {MOST_TOGETHER} numbers at most'
     if any(v.numel() == 0 for v in tensors):
         return 'an empty tensor'
-    dtype = product_dtype(inputs)
     if dtype == torch.float32 and not torch.backends.cudnn.allow_tf32:
         return 'float32 without TF32 (torch.backends.cudnn.allow_tf32)'
     if weight.dtype != dtype and not torch.is_autocast_enabled(weight.device.type):
