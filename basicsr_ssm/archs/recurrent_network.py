@@ -34,7 +34,7 @@ class RecurrentNetwork(nn.Module):
             ValueError: lqs has another shape.
         """
         store = self._store(lqs)
-        return torch.stack([frame.to(store.home) for frame in self._frames(lqs, slice(None), store)], dim=1)
+        return _clip_of(self._frames(lqs, slice(None), store), lqs.shape[1], store.home)
 
     def frames(self, lqs: torch.Tensor, keep: slice = slice(None)) -> Iterator[torch.Tensor]:
         """The frames `keep` of what forward gives, one by one, each as soon as the last branch has its feature.
@@ -62,3 +62,15 @@ class RecurrentNetwork(nn.Module):
     @abstractmethod
     def _frames(self, lqs: torch.Tensor, keep: slice, store: FeatureStore) -> Iterator[torch.Tensor]:
         """As `frames`, with the features of the branches in `store`."""
+
+
+def _clip_of(frames: Iterator[torch.Tensor], number: int, home: torch.device) -> torch.Tensor:
+    """The frames (n, c, h, w) side by side, (n, number, c, h, w), on that device."""
+    if torch.is_grad_enabled():
+        return torch.stack([frame.to(home) for frame in frames], dim=1)
+    clip = None
+    for i, frame in enumerate(frames):  # each to its place at once: all of them and the clip would be twice the memory
+        if clip is None:
+            clip = torch.empty(len(frame), number, *frame.shape[1:], dtype=frame.dtype, device=home)
+        clip[:, i] = frame
+    return clip

@@ -37,6 +37,13 @@ def test_kept_frames_are_those_of_the_clip(net, whole, keep):
     torch.testing.assert_close(list(net.frames(CLIP, keep)), list(whole[:, keep].unbind(1)), rtol=0, atol=1e-6)
 
 
+def test_without_gradients_the_clip_is_the_same(net, whole):
+    with torch.no_grad():
+        found = net(CLIP)
+    torch.testing.assert_close(found, whole, rtol=0, atol=1e-6)
+    assert found.is_contiguous()
+
+
 @pytest.mark.parametrize('shape', [(3, 3, 64, 64), (1, 3, 4, 64, 64), (1, 0, 3, 64, 64)])
 def test_a_wrong_clip_is_named_at_once(net, shape):
     with pytest.raises(ValueError, match=rf'{type(net).__name__}: clips \(n, t, 3, h, w\) expected'):
