@@ -162,6 +162,11 @@ def write_options(folder, **changes):
     return str(path)
 
 
+def log_below(folder):
+    """What the runs below a folder logged: all of a test into the first one's file, for BasicSR opens no other."""
+    return '\n'.join(path.read_text() for path in folder.rglob('*.log'))
+
+
 def _die_before(name):
     really_replace = os.replace
 

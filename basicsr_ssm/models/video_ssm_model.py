@@ -21,6 +21,7 @@ from basicsr_ssm import checkpoints
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.losses.checks import check_takes_target
 from basicsr_ssm.models.adversary import Adversary
+from basicsr_ssm.models.finite_check import FiniteCheck
 from basicsr_ssm.models.parallel import alone, average_gradients, copy_from_first, distribute, has_static_graph
 from basicsr_ssm.models.resume import plain, random_state, restore_random_state
 from basicsr_ssm.models.saving import save_whole
@@ -29,10 +30,6 @@ from basicsr_ssm.models.validation import fold_history_into_best, validate
 from basicsr_ssm.segments.tiles import in_tiles
 
 AMP_DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
-# GradScaler starts at 2**16 and halves at each step it skips: after 25 in a row the scale is not what is wrong.
-MAX_SKIPPED_STEPS = 25
-# as they are logged, and as errors name them
-GRADIENT_NORMS = {'grad_norm': 'gradient norm', 'grad_norm_d': 'gradient norm of network_d'}
 
 
 @MODEL_REGISTRY.register()
@@ -107,7 +104,7 @@ class VideoSSMModel(VideoRecurrentModel):
         self._max_norm = train_opt.get('grad_clip') or math.inf
         self._amp = train_opt.get('amp')
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self._amp == 'fp16')
-        self._skipped_steps = 0
+        self._finite = FiniteCheck(self._scaler)
         self._pending_random_state = None
         self._validated = {}
         self.adversary = None
@@ -186,7 +183,7 @@ class VideoSSMModel(VideoRecurrentModel):
         for name, (net, optimizer) in trained.items():
             self._scaler.unscale_(optimizer)
             norms[name] = nn.utils.clip_grad_norm_(net.parameters(), self._max_norm)
-        stepping = self._check_finite(current_iter, losses, norms)
+        stepping = self._finite.stepping(current_iter, losses, norms, (self.keys, self.lq, self.gt))
         for _, optimizer in trained.values():
             self._scaler.step(optimizer)
         self._scaler.update()
@@ -251,37 +248,6 @@ class VideoSSMModel(VideoRecurrentModel):
         if self.adversary is not None:
             losses['l_g_gan'] = self.adversary.generator_loss(output)
         return losses
-
-    def _check_finite(
-        self, current_iter: int, losses: dict[str, torch.Tensor], norms: dict[str, torch.Tensor]
-    ) -> set[str]:
-        """The finite norms; the scaler will skip the other networks' steps, for an overflow that is normal in fp16."""
-        loss_is_finite, *finite = torch.stack([sum(losses.values()), *norms.values()]).isfinite().tolist()
-        stepping = {name for name, is_finite in zip(norms, finite, strict=True) if is_finite}
-        if loss_is_finite and len(stepping) == len(norms):
-            self._skipped_steps = 0
-            return stepping
-        if loss_is_finite and self._scaler.is_enabled() and self._skipped_steps < MAX_SKIPPED_STEPS:
-            self._skipped_steps += 1
-            return stepping
-        broken = {f'{name} {loss.item():g}' for name, loss in losses.items() if not loss.isfinite()}
-        what = f'loss is not finite ({", ".join(sorted(broken))})'
-        if not broken:
-            what = ', '.join(f'{GRADIENT_NORMS[n]} is {norms[n].item():g}' for n in norms if n not in stepping)
-        if self._skipped_steps:
-            what += f' for {self._skipped_steps + 1} steps in a row'
-        raise UserError(
-            f'iteration {current_iter}: {what}, batch {list(self.keys)}. {self._blame_input()}'
-            f'Nothing was stepped; the last checkpoint is unharmed.'
-        )
-
-    def _blame_input(self) -> str:
-        """Which clips of the batch hold a NaN or an infinity themselves."""
-        keys = list(self.keys) or [f'sample {i}' for i in range(len(self.lq))]
-        bad = [
-            key for key, *clip in zip(keys, self.lq, self.gt, strict=False) if not all(c.isfinite().all() for c in clip)
-        ]
-        return f'Input with NaN or infinity: {bad}. ' if bad else 'Its input is finite. '
 
     @torch.no_grad()
     def model_ema(self, decay: float = 0.999) -> None:
@@ -375,7 +341,7 @@ class VideoSSMModel(VideoRecurrentModel):
             'optimizers': [optimizer.state_dict() for optimizer in self.optimizers],
             'schedulers': [plain(scheduler.state_dict()) for scheduler in self.schedulers],
             'scaler': self._scaler.state_dict(),
-            'skipped_steps': self._skipped_steps,
+            'skipped_steps': self._finite.skipped_steps,
             'random_states': self._random_states,
             'manual_seed': self.opt['manual_seed'],
             'samples_per_iter': self._samples_per_iter(),
@@ -397,7 +363,7 @@ class VideoSSMModel(VideoRecurrentModel):
         super().resume_training(resume_state)
         if self._scaler.is_enabled() and resume_state.get('scaler'):
             self._scaler.load_state_dict(resume_state['scaler'])
-        self._skipped_steps = resume_state.get('skipped_steps', 0)
+        self._finite.skipped_steps = resume_state.get('skipped_steps', 0)
         self.best_metric_results = resume_state.get('best_metric_results', {})
         fold_history_into_best(self, resume_state['iter'])
         logger = get_root_logger()

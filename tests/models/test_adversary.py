@@ -39,13 +39,13 @@ def test_equals_basicsrs_own_model(run):
     assert not list(without.glob('models/net_d*'))
 
 
-def test_checkpoint_and_log(run, caplog):
+def test_checkpoint_and_log(run):
     experiment = run('a', **GAN)
     saved = torch.load(experiment / 'models/net_d_9.pth', weights_only=True)
     assert saved['network_d'] == GAN['network_d']
     assert largest_difference(saved['params'], weights(experiment, 'd', 3)) > 1e-4
     for name in ('l_g_gan', 'l_d_real', 'l_d_fake', 'out_d_real', 'out_d_fake', 'grad_norm', 'grad_norm_d'):
-        assert f' {name}: ' in caplog.text
+        assert f' {name}: ' in tiny_training.log_below(experiment)
 
 
 RESUMED = {

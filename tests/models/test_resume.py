@@ -89,12 +89,12 @@ def test_validation_after_the_last_checkpoint_is_remembered(run):
     assert best['any name']['psnr']['iter'] == 5
 
 
-def test_goes_on_when_the_epochs_have_another_length(run, caplog):
+def test_goes_on_when_the_epochs_have_another_length(run, tmp_path):
     with interrupted_at(8):
         run('parts')
     experiment = run('parts', '--auto_resume', **{'datasets:train:batch_size_per_gpu': 1})
     assert torch.load(experiment / 'training_states/9.state', weights_only=True)['iter'] == 9
-    assert 'batch size is not the one of the checkpoint' in caplog.text
+    assert 'batch size is not the one of the checkpoint' in tiny_training.log_below(tmp_path)
 
 
 def damage_newest(experiment, which):

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 from basicsr_logger import forget_log_file
-from tiny_training import write_options
+from tiny_training import log_below, write_options
 
 from basicsr_ssm import cli
 from basicsr_ssm.errors import UserError
@@ -40,10 +40,6 @@ def without_matplotlib(monkeypatch):
     monkeypatch.setattr(builtins, '__import__', import_)
 
 
-def log_of(experiment):
-    return next(experiment.glob('train_*.log')).read_text()
-
-
 def write_losses(folder, entries):
     (folder / 'losses.jsonl').write_text(''.join(json.dumps(entry) + '\n' for entry in entries))
 
@@ -57,7 +53,7 @@ def test_picture_at_the_end_of_a_training(train):
     experiment = train()
     picture = cv2.imread(str(experiment / 'curves.png'))
     assert picture.shape[1] == 990 and picture.shape[0] > 800  # losses, learning rates and one metric
-    assert f'Training curves: {experiment / "curves.png"}' in log_of(experiment)
+    assert f'Training curves: {experiment / "curves.png"}' in log_below(experiment)
 
 
 def test_picture_of_a_training_that_was_interrupted(train, monkeypatch):
@@ -75,7 +71,7 @@ def test_picture_of_a_training_that_was_interrupted(train, monkeypatch):
 
 def test_without_matplotlib_one_line_says_so(train, without_matplotlib):
     experiment = train()
-    (line,) = [line for line in log_of(experiment).splitlines() if 'curves.png' in line]
+    (line,) = [line for line in log_below(experiment).splitlines() if 'curves.png' in line]
     assert 'curves.png was not drawn: matplotlib is not installed: pip install "basicsr_ssm[plots]"' in line
     assert line.endswith(f'basicsr-ssm curves {experiment}') and not (experiment / 'curves.png').exists()
 
@@ -85,7 +81,7 @@ def test_an_error_in_drawing_ends_no_training(train, monkeypatch):
         raise ZeroDivisionError('some axis')
 
     monkeypatch.setattr(training_curves, 'draw_curves', broken)
-    assert 'WARNING: curves.png was not drawn: some axis' in log_of(train())
+    assert 'WARNING: curves.png was not drawn: some axis' in log_below(train())
 
 
 def test_command(tmp_path, capsys):
