@@ -6,9 +6,11 @@ from operators import (
     depthwise_conv,
     flow_guided_deform_conv,
     flow_warp,
+    layer_norm,
     residual_mlp,
     selective_scan,
     window_cross_scan,
+    window_norm,
     windowed_ssd,
 )
 
@@ -21,5 +23,7 @@ OPERATORS = {
     'depthwise_conv': depthwise_conv.cases,
     'flow_guided_deform_conv': flow_guided_deform_conv.cases,
     'flow_warp': flow_warp.cases,
+    'layer_norm': layer_norm.cases,
     'residual_mlp': residual_mlp.cases,
+    'window_norm': window_norm.cases,
 }

@@ -1,9 +1,9 @@
 """Convolutions with what follows them beside PyTorch's, that is cuDNN's, a kernel for each part.
 
 The inference of MedVSR: 3 × 3 on 64 channels with a ReLU or a residual, five features as one, the offsets of the
-alignment from three features and two flows, its 432 outputs, and the up-sampling, shuffled; and of
-the finest level of SpyNet what is served, 7 × 7 in bfloat16, of ten pairs at a time. Features lie channels last for all
-but the reference; the parameters too, in the dtype, as inference has them. float32 is TF32 for all.
+alignment from three features and two flows, its 432 outputs, and the up-sampling, shuffled; and of the finest level of
+SpyNet what is served, 7 × 7 in bfloat16, of ten pairs at a time. Features lie channels last for all but the reference;
+the parameters too, in the dtype, as inference has them. float32 is TF32 for all.
 """
 
 from __future__ import annotations
