@@ -1,9 +1,9 @@
 """Convolutions with what follows them beside PyTorch's, that is cuDNN's, a kernel for each part.
 
 The inference of MedVSR: 3 × 3 on 64 channels with a ReLU or a residual, five features as one, the offsets of the
-alignment from three features and two flows, its 432 outputs, and the up-sampling, shuffled; and of the finest level of
-SpyNet what is served, 7 × 7 in bfloat16, of ten pairs at a time. Features lie channels last for all but the reference;
-the parameters too, in the dtype, as inference has them. float32 is TF32 for all.
+alignment from three features and two flows, its 432 outputs, and the up-sampling, shuffled; the finest level of SpyNet,
+7 × 7 and not served in float32, of ten pairs at a time. Features lie channels last for all but the reference; the
+parameters too, in the dtype, as inference has them. float32 is TF32 for all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from operators.measure import Case, Form
 
 SIZES = ((144, 180), (512, 512))
 LAST = torch.channels_last
-_FEW = 2  # channels of flows: float32, in planes
+_FEW = 3  # channels of frames and flows: float32, in planes
 # name: channels of the inputs, outputs, side of the kernel, activation, with a residual, shuffle
 KINDS = {
     '64 → 64 ReLU': ((64,), 64, 3, 'relu', False, 1),
@@ -29,6 +29,7 @@ KINDS = {
 }
 FLOW_SIZE = 10, 160, 192
 FLOW_KINDS = {
+    '3 + 3 + 2 → 32, 7×7 ReLU': ((3, 3, 2), 32, 7, 'relu', False, 1),
     '32 → 64, 7×7 ReLU': ((32,), 64, 7, 'relu', False, 1),
     '64 → 32, 7×7 ReLU': ((64,), 32, 7, 'relu', False, 1),
     '32 → 16, 7×7 ReLU': ((32,), 16, 7, 'relu', False, 1),

@@ -75,6 +75,7 @@ SMALL = [
     dict(shape=(2, 3, 5), channels=[4, 36], out=150, side=1),  # blocks of outputs
     dict(shape=(1, 2, 2), channels=[2], out=4, side=5),
     dict(shape=(1, 4, 3), channels=[16, 1], out=3, side=7),
+    dict(shape=(2, 9, 5), channels=[3, 3, 2], out=32, side=7),  # too many taps for one step
     dict(shape=(1, 9, 18), channels=[16], out=2, side=7, residual=True),  # several tiles
     dict(shape=(1, 3, 4), channels=[16], out=12, shuffle=2, residual=True),
     dict(shape=(2, 2, 3), channels=[16], out=144, side=1, shuffle=3),
@@ -122,10 +123,15 @@ def test_interpreter_low_precision(dtype, tolerance):
 
 
 @interpreted
-def test_interpreter_end_of_a_flow_network():
-    """A flow in float32 and planes is added to what the last convolution finds."""
-    flow = torch.randn(2, 2, 5, 18, generator=torch.Generator().manual_seed(1))
-    compare(arguments((2, 5, 18), [16], 2, side=7, dtype=torch.bfloat16) | dict(residual=flow), 1e-6)
+def test_interpreter_level_of_a_flow_network():
+    """Two frames, one of another dtype or layout, and a flow, which is added to what the last convolution finds."""
+    dtype = torch.bfloat16
+    given = arguments((2, 5, 18), [3, 3, 2], 32, side=7, dtype=dtype)
+    a, b, flow = (v.to(dtype).float() for v in given['inputs'])  # the interpreter cuts what a GPU rounds
+    given['inputs'] = [a, b.to(dtype).contiguous(memory_format=LAST), flow.contiguous(memory_format=LAST)]
+    compare(given, 4e-3, activation='relu')
+    last = arguments((2, 5, 18), [16], 2, side=7, dtype=dtype)
+    compare(last | dict(residual=flow), 1e-6)
 
 
 @interpreted
@@ -179,7 +185,9 @@ def test_what_it_does_not_serve(device, monkeypatch):
     asked('9×9 taps', weight=given['weight'].new_zeros(8, 16, 9, 9))
     asked('7×7 taps in torch.float32', inputs=[v.float() for v in given['inputs']], weight=torch.zeros(8, 16, 7, 7))
     few = [given['inputs'][0][:, :3], given['inputs'][0][:, :13]]
-    asked('5×5 taps of an input of 13 channels', inputs=few, weight=given['weight'].new_zeros(8, 16, 5, 5))
+    asked('5×5 taps in torch.bfloat16 of an input of 13', inputs=few, weight=given['weight'].new_zeros(8, 16, 5, 5))
+    few = [v.float() for v in few[:1]]
+    asked('5×5 taps in torch.float32 of an input of 3', inputs=few, weight=torch.zeros(8, 3, 5, 5))
     asked('an empty tensor', inputs=[given['inputs'][0][:, :, :0]])
     asked('float64', bias=given['bias'].double())
     monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', False)
@@ -197,6 +205,7 @@ NETWORK = [
     dict(shape=(2, 61, 67), channels=[3], out=64),
     dict(shape=(1, 288, 360), channels=[64], out=3, residual=True),
     dict(shape=(3, 61, 67), channels=[120, 33], out=120),
+    dict(shape=(4, 144, 192), channels=[3, 3, 2], out=32, side=7),
     dict(shape=(4, 144, 192), channels=[32], out=64, side=7),
     dict(shape=(2, 5, 6), channels=[64], out=32, side=7),
     dict(shape=(4, 144, 192), channels=[32], out=16, side=7),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 FEWEST = 16  # channels that make a block of columns of their own
-MOST_TOGETHER = 64  # taps · channels of an input of few, which are multiplied in one step
+MOST_TOGETHER = 64  # taps · channels of an input of few that are multiplied in one step
 _TILE, _SMALL_TILE = (8, 16), (4, 16)  # rows, columns of pixels; the small one where the others leave the GPU idle
 _MOST_OUT = 128  # outputs of a program
 _LOAD = 16  # bytes of one load; asynchronous ones of 16 pass by the first-level cache in Triton 3.6
@@ -92,7 +92,7 @@ def plan(
         tiles = across * -(-height // rows)
         if images * tiles * blocks >= multiprocessors:
             break
-    sizes, vecs = _groups(inputs, itemsize)
+    sizes, vecs = _groups(inputs, side, itemsize)
     steps, together = (0, 0, 0, 0), 0
     if residual is not None:
         steps, together = residual.strides, residual.vec if residual.strides[1] == 1 else 0
@@ -109,7 +109,7 @@ def plan(
     )
 
 
-def _groups(inputs, itemsize):
+def _groups(inputs, side, itemsize):
     """What the kernel is compiled for: runs of inputs that share a loop. And the unit of the strides of each input."""
     starts, kinds = [], []
     for i, v in enumerate(inputs):
@@ -120,21 +120,31 @@ def _groups(inputs, itemsize):
     ends = (*starts[1:], len(inputs))
     runs = [inputs[start:end] for start, end in zip(starts, ends, strict=True)]
     channels = tuple(run[0].shape[1] for run in runs)
+    lines = tuple(_lines(c, side) for c in channels)
     vecs = tuple(math.gcd(*(v.vec for v in run)) for run in runs)
     sizes = dict(
         STARTS=tuple(starts),
         ENDS=ends,
         CHANNELS=channels,
         FIRST=tuple(sum(v.shape[1] for v in inputs[:start]) for start in starts),
-        WIDTHS=tuple(_width(c, itemsize) for c in channels),
+        WIDTHS=tuple(_width(c, v, side, itemsize) for c, v in zip(channels, lines, strict=True)),
+        LINES=lines,
         VECS=vecs,
     )
     return sizes, [vec for vec, run in zip(vecs, runs, strict=True) for _ in run]
 
 
-def _width(channels, itemsize):
-    """Channels of a step: as many of 128 bytes as leave no more than a quarter unused; 0 of an input of few."""
-    if channels < FEWEST:
+def _lines(channels, side):
+    """Lines of taps of a step: all if the taps · channels are few, else one; 0 of an input of many channels."""
+    if channels >= FEWEST:
         return 0
+    return side if side * side * channels <= MOST_TOGETHER else 1
+
+
+def _width(channels, lines, side, itemsize):
+    """Columns of a step: all taps · channels of its lines; of many channels as many of 128 bytes as leave no more than
+    a quarter unused."""
+    if lines:
+        return max(16, 1 << (lines * side * channels - 1).bit_length())
     sizes = [size for size in (64, 32, 16) if size * itemsize <= 128]
     return next((size for size in sizes if 4 * (-channels % size) <= channels), sizes[-1])

@@ -2,8 +2,8 @@
 
 A program computes a tile of M = ROWS × COLUMNS pixels and N output channels. It goes through the inputs one after the
 other, as if they were concatenated. One of many channels: WIDTH channels of one tap at a time, the taps of the same
-channels after each other, so that what neighbouring pixels share is read from near. One of few (WIDTH = 0): its taps
-and channels together make the columns of a matrix.
+channels after each other, so that what neighbouring pixels share is read from near. One of few: LINES of its
+taps at a time, these and its channels together make the columns of a matrix.
 
 The weights are (OUT, SIDE, SIDE, channels of all inputs), read as they are. With SHUFFLE = r, output channel c·r² + i·r
 + j is channel c of pixel (r·y + i, r·x + j); a block of outputs then holds the channels of one (i, j), side by side.
@@ -84,19 +84,25 @@ def _many_channels(
 @triton.jit
 def _few_channels(
     acc, x, weight, outside, row, column, v_c, v_h, v_w, o,
-    CHANNELS: tl.constexpr, SIDE: tl.constexpr, TOTAL: tl.constexpr, OUT: tl.constexpr, WIDTH: tl.constexpr,
+    CHANNELS: tl.constexpr, SIDE: tl.constexpr, TOTAL: tl.constexpr, OUT: tl.constexpr,
+    LINES: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """acc + an input · its weights: its taps · channels, channels first, in WIDTH columns."""
-    USED: tl.constexpr = SIDE * SIDE * CHANNELS
+    """acc + an input · its weights: the taps · channels of LINES at a time, channels first, in WIDTH columns."""
+    USED: tl.constexpr = LINES * SIDE * CHANNELS
     k = tl.arange(0, WIDTH)
-    tap, c = tl.minimum(k // CHANNELS, SIDE * SIDE - 1), k % CHANNELS
+    tap, c = tl.minimum(k // CHANNELS, LINES * SIDE - 1), k % CHANNELS
     down, right = tap // SIDE, tap % SIDE
     shift = (down - SIDE // 2) * v_h + (right - SIDE // 2) * v_w + c * v_c
-    there = (outside[:, None] & ((1 << down) | (1 << (SIDE + right)))[None, :]) == 0
-    a = tl.load(x + ((row * v_h + column * v_w)[:, None] + shift[None, :]), mask=there & (k < USED)[None, :], other=0.0)
-    place = o[None, :] * (SIDE * SIDE * TOTAL) + (tap * TOTAL + c)[:, None]
-    b = tl.load(weight + place, mask=(o[None, :] < OUT) & (k < USED)[:, None], other=0.0)
-    return product(a.to(b.dtype), b, acc)
+    at = (row * v_h + column * v_w)[:, None] + shift[None, :]
+    weight_at = weight + (o[None, :] * (SIDE * SIDE * TOTAL) + (tap * TOTAL + c)[:, None])
+    known = (o[None, :] < OUT) & (k < USED)[:, None]
+    # loads of single numbers ahead of time would take more registers than there are
+    for line in tl.range(0, SIDE, LINES, num_stages=1):
+        there = (outside[:, None] & ((1 << (line + down)) | (1 << (SIDE + right)))[None, :]) == 0
+        a = tl.load(x + line * v_h + at, mask=there & (k < USED)[None, :], other=0.0)
+        b = tl.load(weight_at + line * (SIDE * TOTAL), mask=known, other=0.0)
+        acc = product(a.to(b.dtype), b, acc)
+    return acc
 
 
 @triton.jit(do_not_specialize=_VARYING)
@@ -104,14 +110,14 @@ def convolve(
     inputs, strides, weight, bias, residual, out,
     slope, height, width, across, tiles, blocks, residual_n, residual_c, residual_h, residual_w,
     STARTS: tl.constexpr, ENDS: tl.constexpr, CHANNELS: tl.constexpr, FIRST: tl.constexpr, WIDTHS: tl.constexpr,
-    VECS: tl.constexpr, RESIDUAL: tl.constexpr, TOTAL: tl.constexpr, OUT: tl.constexpr, SIDE: tl.constexpr,
-    SHUFFLE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, N: tl.constexpr,
+    LINES: tl.constexpr, VECS: tl.constexpr, RESIDUAL: tl.constexpr, TOTAL: tl.constexpr, OUT: tl.constexpr,
+    SIDE: tl.constexpr, SHUFFLE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, N: tl.constexpr,
 ):  # fmt: skip
     """(blocks of outputs · tiles · n,); bias and residual may be None; `out` is contiguous, channels last.
 
     Each group of inputs that are alike STARTS at an input and ENDS before another, and has: CHANNELS of one of them,
-    which of all channels is the FIRST, WIDTH, and the unit VEC of their strides (n, c, h, w). RESIDUAL is the unit of
-    its strides where its channels lie side by side, else 0.
+    which of all channels is the FIRST, WIDTH, LINES (0 of many channels), and the unit VEC of their strides (n, c, h,
+    w). RESIDUAL is the unit of its strides where its channels lie side by side, else 0.
     out = max(v, 0) + slope · min(v, 0) + residual.
     """
     program = tl.program_id(0)
@@ -144,10 +150,10 @@ def convolve(
     for g in tl.static_range(len(STARTS)):
         places = _tiles(inputs, strides, image, top, left, STARTS[g], ENDS[g], VECS[g])
         v_c, v_h, v_w = _steps(strides, STARTS[g], VECS[g])
-        if WIDTHS[g] == 0:
+        if LINES[g] > 0:
             acc = _few_channels(
                 acc, places[0], weight + FIRST[g], outside, row, column, v_c, v_h, v_w, o,
-                CHANNELS[g], SIDE, TOTAL, OUT, 32 if SIDE * SIDE * CHANNELS[g] <= 32 else 64,
+                CHANNELS[g], SIDE, TOTAL, OUT, LINES[g], WIDTHS[g],
             )  # fmt: skip
         else:
             acc = _many_channels(
