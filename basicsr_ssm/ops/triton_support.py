@@ -11,6 +11,7 @@ import torch
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 OLDEST = (3, 6)  # what the kernels were compiled with
+OLDEST_GPU = (8, 0)  # compute capability; those before have less shared memory than some kernels need
 
 
 def why_not(*args) -> str | None:
@@ -27,8 +28,20 @@ def why_not(*args) -> str | None:
         if isinstance(v, torch.Tensor):
             if not v.is_cuda:
                 return f'a tensor is on {v.device}, CUDA needed'
+            if (reason := _too_old(v.device.index)) is not None:
+                return reason
             if v.dtype not in DTYPES:
                 return f'{v.dtype}: float32, bfloat16 and float16 only'
+    return None
+
+
+@torch.compiler.assume_constant_result
+def _too_old(index: int) -> str | None:
+    """The reason why Triton serves no call on this CUDA device."""
+    capability = torch.cuda.get_device_capability(index)
+    if capability < OLDEST_GPU:
+        needed, there = ('.'.join(map(str, v)) for v in (OLDEST_GPU, capability))
+        return f'a GPU of compute capability {there}, {needed} or later needed'
     return None
 
 
