@@ -38,7 +38,7 @@ def why_not(*args) -> str | None:
 @torch.compiler.assume_constant_result
 def _too_old(index: int) -> str | None:
     """The reason why Triton serves no call on this CUDA device."""
-    capability = torch.cuda.get_device_capability(index)
+    capability = _capability(index)
     if capability < OLDEST_GPU:
         needed, there = ('.'.join(map(str, v)) for v in (OLDEST_GPU, capability))
         return f'a GPU of compute capability {there}, {needed} or later needed'
@@ -71,6 +71,11 @@ def on_device_of(v: torch.Tensor):
 def multiprocessors(device: torch.device) -> int:
     """How many a GPU has; 1 of a CPU, in the interpreter."""
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == 'cuda' else 1
+
+
+@lru_cache
+def _capability(index: int) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(index)
 
 
 @lru_cache

@@ -15,7 +15,8 @@ def _load(at, number, total, stride, c, CHANNELS: tl.constexpr):
 
 
 @triton.jit
-def _normalized(x, c, eps, CHANNELS: tl.constexpr):
+def normalized(x, c, eps, CHANNELS: tl.constexpr):
+    """Rows (rows, channels) without their mean and spread, 0 from CHANNELS on, and what they were scaled by."""
     mean = tl.sum(x, 1, keep_dims=True) / CHANNELS
     x = tl.where(c < CHANNELS, x - mean, 0.0)
     scale = tl.rsqrt(tl.sum(x * x, 1, keep_dims=True) / CHANNELS + eps)
@@ -28,7 +29,7 @@ def forward(
 ):  # fmt: skip
     c = tl.arange(0, BLOCK)[None, :]
     number = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
-    v, _ = _normalized(_load(x, number, total, stride, c, CHANNELS), c, eps, CHANNELS)
+    v, _ = normalized(_load(x, number, total, stride, c, CHANNELS), c, eps, CHANNELS)
     v = v * tl.load(weight + c, mask=c < CHANNELS, other=0.0).to(tl.float32)
     v += tl.load(bias + c, mask=c < CHANNELS, other=0.0).to(tl.float32)
     tl.store(y + number.to(tl.int64) * CHANNELS + c, v, mask=(number < total) & (c < CHANNELS))
@@ -46,7 +47,7 @@ def backward(
     to_bias = tl.zeros([ROWS, BLOCK], tl.float32)
     for tile in range(TILES):
         number = (tl.program_id(0) * TILES + tile) * ROWS + tl.arange(0, ROWS)[:, None]
-        v, scale = _normalized(_load(x, number, total, stride, c, CHANNELS), c, eps, CHANNELS)
+        v, scale = normalized(_load(x, number, total, stride, c, CHANNELS), c, eps, CHANNELS)
         slope = _load(dy, number, total, dy_stride, c, CHANNELS)
         to_weight += slope * v
         to_bias += slope

@@ -3,6 +3,7 @@
 import triton
 import triton.language as tl
 
+from basicsr_ssm.ops.layer_norm.triton_kernels import normalized
 from basicsr_ssm.ops.triton_windows import pixel_of
 
 
@@ -17,8 +18,7 @@ def window_norm(
     image, row, column, inside = pixel_of(token, height, width, down, across, SIZE)
     place = image.to(tl.int64) * step_n + row.to(tl.int64) * step_h + column.to(tl.int64) * step_w
     v = tl.load(x + place + c, mask=inside & (token < total) & (c < CHANNELS), other=0.0).to(tl.float32)
-    v = tl.where(c < CHANNELS, v - tl.sum(v, 1, keep_dims=True) / CHANNELS, 0.0)
-    v *= tl.rsqrt(tl.sum(v * v, 1, keep_dims=True) / CHANNELS + eps)
+    v, _ = normalized(v, c, eps, CHANNELS)
     v = v * tl.load(weight + c, mask=c < CHANNELS, other=0.0).to(tl.float32)
     v += tl.load(bias + c, mask=c < CHANNELS, other=0.0).to(tl.float32)
     at = result + token.to(tl.int64) * CHANNELS + c
