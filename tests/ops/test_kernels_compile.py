@@ -85,11 +85,10 @@ def conv2d(dtype):
     call([feature], weight(64, 64, 1), bias, 0.0, None, 1)
     call([feature], weight(256, 64, 3), torch.zeros(256), 0.1, None, 2)
     call([maps(120, 18, 32)], weight(3, 120, 3), torch.zeros(3), 1.0, torch.zeros(1, 3, 18, 32), 1)
-    if dtype != torch.float32:
-        frame = torch.zeros(1, 3, 36, 45)
-        call([frame, frame, flow], weight(32, 8, 7), torch.zeros(32), 0.0, None, 1)
-        call([maps(32, 36, 45)], weight(64, 32, 7), bias, 0.0, None, 1)
-        call([maps(16, 36, 45)], weight(2, 16, 7), torch.zeros(2), 1.0, flow, 1)
+    frame = torch.zeros(1, 3, 36, 45)
+    call([frame, frame, flow], weight(32, 8, 7), torch.zeros(32), 0.0, None, 1)
+    call([maps(32, 36, 45)], weight(64, 32, 7), bias, 0.0, None, 1)
+    call([maps(16, 36, 45)], weight(2, 16, 7), torch.zeros(2), 1.0, flow, 1)
 
 
 def flow_guided_deform_conv(dtype):

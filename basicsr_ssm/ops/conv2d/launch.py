@@ -10,6 +10,7 @@ import torch
 
 FEWEST = 16  # channels that make a block of columns of their own
 MOST_TOGETHER = 64  # taps · channels of an input of few that are multiplied in one step
+_FEWEST_TAPS = 32  # columns of a step of an input of few channels
 _TILE, _SMALL_TILE = (8, 16), (4, 16)  # rows, columns of pixels; the small one where the others leave the GPU idle
 _MOST_OUT = 128  # outputs of a program
 _LOAD = 16  # bytes of one load; asynchronous ones of 16 pass by the first-level cache in Triton 3.6
@@ -142,9 +143,10 @@ def _lines(channels, side):
 
 
 def _width(channels, lines, side, itemsize):
-    """Columns of a step: all taps · channels of its lines; of many channels as many of 128 bytes as leave no more than
-    a quarter unused."""
+    """Columns of a step: all taps · channels of its lines, those of one input no fewer than those of another, for where
+    float32 has steps of 16 and of 32, ptxas (of Triton 3.6) has made an address from a register that nothing writes; of
+    many channels as many of 128 bytes as leave no more than a quarter unused."""
     if lines:
-        return max(16, 1 << (lines * side * channels - 1).bit_length())
+        return max(_FEWEST_TAPS, 1 << (lines * side * channels - 1).bit_length())
     sizes = [size for size in (64, 32, 16) if size * itemsize <= 128]
     return next((size for size in sizes if 4 * (-channels % size) <= channels), sizes[-1])

@@ -13,7 +13,7 @@ from basicsr_ssm.ops import triton_support
 from basicsr_ssm.ops.conv2d.launch import FEWEST, MOST_TOGETHER
 from basicsr_ssm.ops.product_dtype import product_dtype
 
-_SIDES = 1, 3, 5  # and 7, but for float32, whose large tiles have not been run with it
+_SIDES = 1, 3, 5, 7
 
 
 def why_not(inputs=None, weight=None, bias=None, activation=None, slope=0.1, residual=None, shuffle=1) -> str | None:
@@ -24,15 +24,11 @@ def why_not(inputs=None, weight=None, bias=None, activation=None, slope=0.1, res
     if reason is not None:
         return reason
     side, dtype = weight.shape[2], product_dtype(inputs)
-    sides = _SIDES if dtype == torch.float32 else (*_SIDES, 7)
-    if side not in sides:
-        return f'{side}×{side} taps in {dtype}; {", ".join(map(str, sides))} a side only'
+    if side not in _SIDES:
+        return f'{side}×{side} taps; {", ".join(map(str, _SIDES))} a side only'
     few = max((v.shape[1] for v in inputs if v.shape[1] < FEWEST), default=0)
-    # Lines of taps in one step, at least. In float32 no loop over them: where such inputs take steps of different
-    # widths, ptxas (of Triton 3.6) has made an address from a register that nothing writes.
-    lines = side if dtype == torch.float32 else 1
-    if lines * side * few > MOST_TOGETHER:
-        return f'{side}×{side} taps in {dtype} of an input of {few} channels; {MOST_TOGETHER} numbers a step at most'
+    if side * few > MOST_TOGETHER:  # a line of taps in one step, at least
+        return f'{side}×{side} taps of an input of {few} channels; {MOST_TOGETHER} numbers a step at most'
     if any(v.numel() == 0 for v in tensors):
         return 'an empty tensor'
     if dtype == torch.float32 and not torch.backends.cudnn.allow_tf32:
