@@ -26,9 +26,9 @@ def why_not(inputs=None, weight=None, bias=None, activation=None, slope=0.1, res
     side, dtype = weight.shape[2], product_dtype(inputs)
     if side not in _SIDES:
         return f'{side}×{side} taps; {", ".join(map(str, _SIDES))} a side only'
-    few = max((v.shape[1] for v in inputs if v.shape[1] < FEWEST), default=0)
-    if side * few > MOST_TOGETHER:  # a line of taps in one step, at least
-        return f'{side}×{side} taps of an input of {few} channels; {MOST_TOGETHER} numbers a step at most'
+    few = [v.shape[1] for v in inputs if v.shape[1] < FEWEST]
+    if few and side * max(few) > MOST_TOGETHER:  # a line of taps in one step, at least
+        return f'{side}×{side} taps of an input of {max(few)} channels; {MOST_TOGETHER} numbers a step at most'
     if any(v.numel() == 0 for v in tensors):
         return 'an empty tensor'
     if dtype == torch.float32 and not torch.backends.cudnn.allow_tf32:
