@@ -227,6 +227,18 @@ def test_gpu_equals_float64(sizes, dtype, tolerance, monkeypatch):
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize('channels', [[64], [3], [64, 2]], ids=str)
+def test_gpu_tf32_loses_nothing_on_average(channels, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', True)
+    given = arguments((1, 96, 128), channels, 64, bias=False, device='cuda')
+    given |= dict(inputs=[v.abs() for v in given['inputs']], weight=given['weight'].abs())
+    exact = given | dict(inputs=[v.double() for v in given['inputs']], weight=given['weight'].double())
+    with torch.no_grad():
+        ratio = (on_gpu(**given).double() / conv2d(**exact, backend='reference')).mean().item()
+    assert abs(ratio - 1) < 1e-4  # not made good it is 7e-4
+
+
+@pytest.mark.gpu
 def test_gpu_is_the_first_choice_where_no_gradient_is_recorded():
     given = arguments((1, 16, 16), [64], 64, dtype=torch.bfloat16, device='cuda') | dict(bias=None)
     assert torch.equal(conv2d(**given), on_gpu(**given))

@@ -14,7 +14,7 @@ Offsets to a tile are 64-bit, those inside of it 32-bit.
 import triton
 import triton.language as tl
 
-from basicsr_ssm.ops.triton_product import product
+from basicsr_ssm.ops.triton_product import made_good, product_of_cut
 
 # a value of 1 or a multiple of 16 must not mean another compilation
 _VARYING = (
@@ -77,7 +77,7 @@ def _many_channels(
             b = tl.load(from_weight)
         else:
             b = tl.load(from_weight, mask=known, other=0.0)
-        acc = product(a.to(b.dtype), b, acc)
+        acc = product_of_cut(a.to(b.dtype), b, acc)
     return acc
 
 
@@ -101,7 +101,7 @@ def _few_channels(
         there = (outside[:, None] & ((1 << (line + down)) | (1 << (SIDE + right)))[None, :]) == 0
         a = tl.load(x + line * v_h + at, mask=there & (k < USED)[None, :], other=0.0)
         b = tl.load(weight_at + line * (SIDE * TOTAL), mask=known, other=0.0)
-        acc = product(a.to(b.dtype), b, acc)
+        acc = product_of_cut(a.to(b.dtype), b, acc)
     return acc
 
 
@@ -161,6 +161,7 @@ def convolve(
                 CHANNELS[g], WIDTHS[g], SIDE, TOTAL, OUT, N,
             )  # fmt: skip
 
+    acc = made_good(acc, weight.dtype.element_ty)
     if bias is not None:
         acc += tl.load(bias + o, mask=o < OUT, other=0.0).to(tl.float32)[None, :]
     # a slope of 0 is that of a ReLU, which makes nothing of −∞ too

@@ -14,13 +14,13 @@ from basicsr_ssm.ops.flow_guided_deform_conv.triton_steps import (
     groups,
     plane,
     predicted,
-    product,
     settled,
     sigmoid,
     tanh,
     tile,
     weight_place,
 )
+from basicsr_ssm.ops.triton_product import product
 
 
 @triton.jit

@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 
 from basicsr_ssm.ops.triton_math import sigmoid
+from basicsr_ssm.ops.triton_types import ON_GPU
 
 
 @triton.jit
@@ -79,34 +80,14 @@ def weight_place(block, tap, part, N: tl.constexpr, OUT: tl.constexpr, G: tl.con
     return place, (o < OUT) & (g < GROUPS)
 
 
-@triton.jit
-def leading(x):
-    """x without the digits that TF32 drops."""
-    return (x.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)
-
-
-if isinstance(leading, triton.JITFunction):
-
-    @triton.jit
-    def product(a, b, acc, EXACT: tl.constexpr):
-        """acc + a·b, float32 in TF32. EXACT: in float32, as three products of TF32 numbers."""
-        if EXACT:
-            a_first, b_first = leading(a), leading(b)
-            acc = tl.dot(a - a_first, b_first, acc=acc, input_precision='tf32')
-            acc = tl.dot(a_first, b - b_first, acc=acc, input_precision='tf32')
-            return tl.dot(a_first, b_first, acc=acc, input_precision='tf32')
-        return tl.dot(a, b, acc=acc, input_precision='tf32')
+if ON_GPU:
 
     @triton.jit
     def settled(x):
         """x; its layout is not that of the matrix product that it goes into, nor is what it is computed from."""
         return tl.inline_asm_elementwise('mov.b32 $0, $1;', '=r,r', [x], tl.float32, is_pure=False, pack=1)
 
-else:  # the interpreter multiplies the bits of bfloat16
-
-    @triton.jit
-    def product(a, b, acc, EXACT: tl.constexpr):
-        return tl.dot(a.to(tl.float32), b.to(tl.float32), acc=acc)
+else:
 
     @triton.jit
     def settled(x):

@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 
 from basicsr_ssm.ops.triton_math import exp2, sigmoid
+from basicsr_ssm.ops.triton_product import product
 from basicsr_ssm.ops.windowed_ssd.triton_steps import (
     chunks,
     decays,
@@ -18,7 +19,6 @@ from basicsr_ssm.ops.windowed_ssd.triton_steps import (
     over_heads,
     passed_on,
     prepare,
-    product,
     short_conv_gradient,
     turned,
     window_conv,
@@ -89,7 +89,7 @@ def backward(
     for k in range(0, CHUNKS, TOGETHER):
         u, B, C, step, total, last = chunks(scratch, k * CHUNK, LENGTH, TOKENS, CHUNK, HEADS, PADDED, TOGETHER)
         x = u * (step * exp2(last[:, None] - total))[:, :, None]
-        before, state = passed_on(state, exp2(last), product(turned(B), x, EXACT), PADDED, TOGETHER, False)
+        before, state = passed_on(state, exp2(last), product(turned(B), x, None, EXACT), PADDED, TOGETHER, False)
         tl.store(states + k * PADDED * 256, before)
     tl.debug_barrier()
 
@@ -108,10 +108,10 @@ def backward(
         before = tl.load(states + k * PADDED * 256)
         x = step[:, :, None] * u
         L = decays(total, CHUNK)
-        mix = product(C, turned(B), EXACT) * L
+        mix = product(C, turned(B), None, EXACT) * L
         from_start, to_end = exp2(total)[:, :, None], exp2(last[:, None] - total)[:, :, None]
-        y_state = product(C, before, EXACT) * from_start
-        y = product(mix, x, EXACT) + y_state + d * u
+        y_state = product(C, before, None, EXACT) * from_start
+        y = product(mix, x, None, EXACT) + y_state + d * u
 
         # the norm, and the gate of the cross form
         token = (k + batch // PADDED)[:, None] * CHUNK + tl.arange(0, CHUNK)[None, :]
@@ -147,15 +147,15 @@ def backward(
         tl.store(to_projected + t3 * SUMS + channel, dz.to(to_projected.dtype.element_ty), mask=inside3)
 
         # the scan
-        S = product(dy, turned(x), EXACT) * L
-        P = product(dy, turned(x), EXACT) * mix
+        S = product(dy, turned(x), None, EXACT) * L
+        P = product(dy, turned(x), None, EXACT) * mix
         ends = tl.arange(0, CHUNK)
         P = tl.where((ends[:, None] > ends[None, :])[None, :, :], P, 0.0)
         after, dstate = passed_on(
-            dstate, exp2(last), product(turned(C), dy * from_start, EXACT), PADDED, TOGETHER, True
+            dstate, exp2(last), product(turned(C), dy * from_start, None, EXACT), PADDED, TOGETHER, True
         )  # fmt: skip
-        x_state = product(B, after, EXACT) * to_end
-        dx = product(turned(mix), dy, EXACT) + x_state
+        x_state = product(B, after, None, EXACT) * to_end
+        dx = product(turned(mix), dy, None, EXACT) + x_state
         within = tl.sum(P, 2) - tl.sum(P, 1) + tl.sum(dy * y_state, 2)
         leaving = tl.sum(x * x_state, 2)
         through = exp2(last) * tl.sum(tl.sum(before * after, 2), 1)
@@ -170,8 +170,8 @@ def backward(
         drate += tl.sum(step * dpower, 1)
         dskip += tl.sum(tl.sum(dy * u, 2), 1)
         du = step[:, :, None] * dx + d * dy
-        dB = product(turned(S), C, EXACT) + product(x, turned(after), EXACT) * to_end
-        dC = product(S, B, EXACT) + product(dy, turned(before), EXACT) * from_start
+        dB = product(turned(S), C, None, EXACT) + product(x, turned(after), None, EXACT) * to_end
+        dC = product(S, B, None, EXACT) + product(dy, turned(before), None, EXACT) * from_start
         dB = tl.sum(tl.reshape(tl.where(head < HEADS, dB, 0.0), (TOGETHER, PADDED, CHUNK, 16)), 1)
         dC = tl.sum(tl.reshape(tl.where(head < HEADS, dC, 0.0), (TOGETHER, PADDED, CHUNK, 16)), 1)
         tl.debug_barrier()

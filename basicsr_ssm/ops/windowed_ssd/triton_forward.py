@@ -4,6 +4,7 @@ import triton
 import triton.language as tl
 
 from basicsr_ssm.ops.triton_math import exp2, sigmoid
+from basicsr_ssm.ops.triton_product import product
 from basicsr_ssm.ops.windowed_ssd.triton_steps import (
     chunks,
     decays,
@@ -11,7 +12,6 @@ from basicsr_ssm.ops.windowed_ssd.triton_steps import (
     over_heads,
     passed_on,
     prepare,
-    product,
     turned,
 )
 
@@ -49,10 +49,11 @@ def forward(
     for k in range(0, CHUNKS, TOGETHER):
         u, B, C, step, total, last = chunks(scratch, k * CHUNK, LENGTH, TOKENS, CHUNK, HEADS, PADDED, TOGETHER)
         x = step[:, :, None] * u
-        mix = product(C, turned(B), EXACT) * decays(total, CHUNK)
+        mix = product(C, turned(B), None, EXACT) * decays(total, CHUNK)
         to_end = exp2(last[:, None] - total)[:, :, None]
-        before, state = passed_on(state, exp2(last), product(turned(B), x * to_end, EXACT), PADDED, TOGETHER, False)
-        y = product(C, before, EXACT) * exp2(total)[:, :, None] + product(mix, x, EXACT) + d * u
+        added = product(turned(B), x * to_end, None, EXACT)
+        before, state = passed_on(state, exp2(last), added, PADDED, TOGETHER, False)
+        y = product(C, before, None, EXACT) * exp2(total)[:, :, None] + product(mix, x, None, EXACT) + d * u
 
         t = (k + number_of_chunk) * CHUNK + tl.arange(0, CHUNK)[None, :, None]
         inside = (t < LENGTH) & known

@@ -161,22 +161,5 @@ def decays(total, CHUNK: tl.constexpr):
 
 
 @triton.jit
-def leading(x):
-    """x without the digits that TF32 drops."""
-    return (x.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)
-
-
-@triton.jit
-def product(a, b, EXACT: tl.constexpr):
-    """a·b in TF32. EXACT: in float32, as three products of TF32 numbers; Triton's own three also look for NaNs."""
-    if EXACT:
-        a_first, b_first = leading(a), leading(b)
-        y = tl.dot(a - a_first, b_first, input_precision='tf32')
-        y = tl.dot(a_first, b - b_first, acc=y, input_precision='tf32')
-        return tl.dot(a_first, b_first, acc=y, input_precision='tf32')
-    return tl.dot(a, b, input_precision='tf32')
-
-
-@triton.jit
 def turned(x):
     return tl.permute(x, (0, 2, 1))
