@@ -25,31 +25,12 @@ def leading(x):
     return (x.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)
 
 
-@triton.jit
-def rounded(x):
-    """x, of float32 what becomes the nearest number that TF32 has once the matrix unit drops digits."""
-    if x.dtype == tl.float32:
-        return (x.to(tl.int32, bitcast=True) + 4096).to(tl.float32, bitcast=True)
-    return x
-
-
 if ON_GPU:
 
     @triton.jit
-    def product(a, b, acc, EXACT: tl.constexpr = False):
-        """acc (or None) + a·b, of float32 in TF32. EXACT: in float32, as three products of TF32 numbers; Triton's own
-        three also look for NaNs."""
-        if EXACT:
-            a_first, b_first = leading(a), leading(b)
-            y = tl.dot(a - a_first, b_first, acc=acc, input_precision='tf32')
-            y = tl.dot(a_first, b - b_first, acc=y, input_precision='tf32')
-            return tl.dot(a_first, b_first, acc=y, input_precision='tf32')
-        return tl.dot(rounded(a), rounded(b), acc=acc, input_precision='tf32')
-
-    @triton.jit
     def product_of_cut(a, b, acc):
-        """acc + a·b; float32 goes into the matrix unit as it is, which may read it from shared memory then. The whole
-        sum is for `made_good`."""
+        """acc (or None) + a·b; float32 goes into the matrix unit as it is, which can read it from shared memory then.
+        The whole sum is for `made_good`."""
         return tl.dot(a, b, acc=acc, input_precision='tf32')
 
     @triton.jit
@@ -59,11 +40,14 @@ if ON_GPU:
             return acc * _MADE_GOOD
         return acc
 
-else:  # the interpreter drops nothing, and multiplies the bits of bfloat16
-
     @triton.jit
-    def product(a, b, acc, EXACT: tl.constexpr = False):
-        return tl.dot(a.to(tl.float32), b.to(tl.float32), acc=acc)
+    def rounded(x):
+        """x, of float32 what becomes the nearest number that TF32 has once the matrix unit drops digits."""
+        if x.dtype == tl.float32:
+            return (x.to(tl.int32, bitcast=True) + 4096).to(tl.float32, bitcast=True)
+        return x
+
+else:  # the interpreter drops nothing, and multiplies the bits of bfloat16
 
     @triton.jit
     def product_of_cut(a, b, acc):
@@ -72,3 +56,19 @@ else:  # the interpreter drops nothing, and multiplies the bits of bfloat16
     @triton.jit
     def made_good(acc, dtype: tl.constexpr):
         return acc
+
+    @triton.jit
+    def rounded(x):
+        return x
+
+
+@triton.jit
+def product(a, b, acc, EXACT: tl.constexpr = False):
+    """acc (or None) + a·b, of float32 in TF32. EXACT: in float32, as three products of TF32 numbers; Triton's own three
+    also look for NaNs."""
+    if EXACT:
+        a_first, b_first = leading(a), leading(b)
+        y = product_of_cut(a - a_first, b_first, acc)
+        y = product_of_cut(a_first, b - b_first, y)
+        return product_of_cut(a_first, b_first, y)
+    return product_of_cut(rounded(a), rounded(b), acc)
