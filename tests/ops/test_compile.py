@@ -1,11 +1,19 @@
 """torch.compile and torch.export take every operator of the reference path whole, with gradients."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from basicsr_ssm import ops
+from basicsr_ssm.ops import dispatch, triton_support
 
 pytestmark = pytest.mark.skipif(not hasattr(torch.library, 'custom_op'), reason='no operators of ours in this PyTorch')
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled_before():
+    torch.compiler.reset()  # cases share functions, and one is compiled a few times only
 
 
 def normal(*shapes):
@@ -66,6 +74,24 @@ def warp():
     return ops.flow_warp, normal((1, 3, 5, 6), (1, 2, 5, 6))
 
 
+def deform():
+    feature, raw, flow, weight, bias = normal((1, 4, 5, 6), (1, 54, 5, 6), (1, 2, 5, 6), (3, 4, 3, 3), (3,))
+    return lambda *v: ops.flow_guided_deform_conv(*v, 5.0), [feature, raw, flow, weight, bias]
+
+
+def norm():
+    return ops.layer_norm, normal((2, 3, 5), (5,), (5,))
+
+
+def norm_of_windows():
+    return lambda x, w, b: ops.window_norm(x, 4, w, b), normal((1, 16, 5, 6), (16,), (16,))
+
+
+def mlp():
+    shapes = (1, 16, 5, 6), (4, 16, 16), (16, 16), (16,), (16,), (32, 16), (32,), (16, 32), (16,)
+    return lambda *v: ops.residual_mlp(*v, window=4), normal(*shapes)
+
+
 CASES = {
     **{f'scan {d}': (lambda d=d: scan(d)) for d in ('forward', 'reverse', 'both')},
     'window scan': window_scan,
@@ -75,6 +101,10 @@ CASES = {
     'depthwise': depthwise,
     'depthwise 2d': depthwise2d,
     'conv2d': conv2d,
+    'deform': deform,
+    'norm': norm,
+    'norm of windows': norm_of_windows,
+    'mlp': mlp,
     'warp': warp,
 }
 
@@ -89,6 +119,20 @@ def test_compiled_whole(case):
     weight = torch.randn_like(expected)
     grads = (torch.autograd.grad(v, tensors, weight) for v in (got, expected))
     torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('recorded', [False, True])
+@pytest.mark.parametrize('case', CASES)
+def test_whether_triton_serves_a_call_is_asked_in_a_way_that_is_followed(case, recorded, monkeypatch):
+    """As on a GPU, where all conditions are asked, and not that for a GPU alone; in the end it serves nothing."""
+    monkeypatch.setattr(triton_support, 'why_not', lambda *args: None)
+    for operator in dispatch.operators():
+        if (triton := operator.backends.get('triton')) is not None:
+            after = dataclasses.replace(triton, why_not=lambda *a, ask=triton.why_not, **k: ask(*a, **k) or 'on a CPU')
+            monkeypatch.setitem(operator.backends, 'triton', after)
+    call, tensors = CASES[case]()
+    tensors = [v.requires_grad_(recorded) for v in tensors]
+    torch.testing.assert_close(torch.compile(call, backend='eager', fullgraph=True)(*tensors), call(*tensors))
 
 
 @pytest.mark.parametrize('case', CASES)
