@@ -75,7 +75,7 @@ def measure(network: dict, settings: dict, folder: Path) -> dict:
 def _timing_or_none(network: dict, clip: tuple[int, ...], how: How):
     torch.manual_seed(0)
     try:
-        return run_clip(build(network), clip, how, repeats=1, warm_up=2)
+        return run_clip(build(network), clip, how, repeats=1, warm_up=2 if how.mode == 'graph' else 1)
     except torch.cuda.OutOfMemoryError:
         pass  # here the error is gone, and with it what its traceback held
     gc.collect()

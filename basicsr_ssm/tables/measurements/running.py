@@ -80,7 +80,7 @@ def run_clip(net: nn.Module, clip: tuple[int, ...], how: How, repeats: int = 10,
         clip: shape of the input, (n, t, 3, h, w), random values.
         how: precision, mode and device.
         repeats: timed calls, one at a time, each waited for.
-        warm_up: calls before, two or more.
+        warm_up: calls before: one or more, for a graph two.
 
     Raises:
         UserError: a network of which no graph can be made.
@@ -93,7 +93,7 @@ def run_clip(net: nn.Module, clip: tuple[int, ...], how: How, repeats: int = 10,
         frames = out.shape[0] * (out.shape[1] if out.dim() == 5 else 1)
         del out
         memory.start()
-        for _ in range(max(1, warm_up - 1)):
+        for _ in range(warm_up - 1):
             run(lq)
         milliseconds = tuple(milliseconds_of(lambda: run(lq), device) for _ in range(repeats))
         peak = memory.peak()
