@@ -75,6 +75,7 @@ SMALL = [
     dict(shape=(2, 3, 5), channels=[4, 36], out=150, side=1),  # blocks of outputs
     dict(shape=(1, 2, 2), channels=[2], out=4, side=5),
     dict(shape=(1, 2, 2), channels=[3], out=4, side=5),
+    dict(shape=(1, 4, 3), channels=[16, 1], out=3, side=7),
     dict(shape=(1, 4, 3), channels=[16, 2], out=3, side=7),
     dict(shape=(2, 9, 5), channels=[3, 3, 2], out=32, side=7),  # too many taps for one step
     dict(shape=(1, 9, 18), channels=[16], out=2, side=7, residual=True),  # several tiles
@@ -121,6 +122,13 @@ def test_interpreter_low_precision(dtype, tolerance):
     compare(arguments((1, 3, 5), [16, 2], 8, residual=True, dtype=dtype), tolerance, activation='relu')
     given = arguments((1, 3, 5), [16], 8, residual=True, dtype=dtype)
     compare(given | dict(residual=given['residual'].float()), 1e-6, activation='relu')  # then nothing is rounded
+
+
+@interpreted
+def test_interpreter_end_of_a_flow_network():
+    """A flow in float32 and planes is added to what the last convolution finds."""
+    flow = torch.randn(2, 2, 5, 18, generator=torch.Generator().manual_seed(1))
+    compare(arguments((2, 5, 18), [16], 2, side=7, dtype=torch.bfloat16) | dict(residual=flow), 1e-6)
 
 
 @interpreted
@@ -185,7 +193,7 @@ def test_what_it_does_not_serve(device, monkeypatch):
     asked('without autocast', inputs=[v.float() for v in given['inputs']])
     asked('9×9 taps', weight=given['weight'].new_zeros(8, 16, 9, 9))
     few = [given['inputs'][0][:, :3], given['inputs'][0][:, :13]]
-    asked('5×5 taps of an input of 13', inputs=few, weight=given['weight'].new_zeros(8, 16, 5, 5))
+    asked('5×5 taps of an input of 13 channels', inputs=few, weight=given['weight'].new_zeros(8, 16, 5, 5))
     asked('an empty tensor', inputs=[given['inputs'][0][:, :, :0]])
     asked('float64', bias=given['bias'].double())
     monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', False)

@@ -143,9 +143,9 @@ def _lines(channels, side):
 
 
 def _width(channels, lines, side, itemsize):
-    """Columns of a step: all taps · channels of its lines, and 32 at least, for where float32 had steps of 16 and of 32,
-    ptxas (of Triton 3.6) made an address from a register that nothing writes; of many channels as many of 128 bytes as
-    leave no more than a quarter unused."""
+    """Columns of a step: all taps · channels of its lines, and 32 at least, for where float32 had steps of 16 and of
+    32, ptxas (of Triton 3.6) made an address from a register that nothing writes; of many channels as many of 128 bytes
+    as leave no more than a quarter unused."""
     if lines:
         return max(_FEWEST_TAPS, 1 << (lines * side * channels - 1).bit_length())
     sizes = [size for size in (64, 32, 16) if size * itemsize <= 128]
