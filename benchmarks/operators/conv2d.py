@@ -2,8 +2,8 @@
 
 The inference of MedVSR: 3 × 3 on 64 channels with a ReLU or a residual, five features as one, the offsets of the
 alignment from three features and two flows, its 432 outputs, and the up-sampling, shuffled; the finest level of SpyNet,
-7 × 7 and not served in float32, of ten pairs at a time. Features lie channels last for all but the reference; the
-parameters too, in the dtype, as inference has them. float32 is TF32 for all.
+7 × 7, of ten pairs at a time. Features lie channels last for all but the reference; the parameters too, in the dtype,
+as inference has them. float32 is TF32 for all.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def cases(short: bool):
     if not short:
         n, h, w = FLOW_SIZE
         for name, kind in FLOW_KINDS.items():
-            yield case(f'{n} · {h} × {w}, {name}', n, h, w, torch.bfloat16, *kind)
+            for dtype in (torch.float32, torch.bfloat16):
+                yield case(f'{n} · {h} × {w}, {name}', n, h, w, dtype, *kind)
 
 
 def case(name, n, h, w, dtype, channels, out, side, activation, with_residual, shuffle):
