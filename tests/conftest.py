@@ -21,3 +21,11 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def cudnn_as_it_was():
+    """BasicSR's train and test switch cuDNN's trials of algorithms on, whose memory later tests would measure."""
+    before = torch.backends.cudnn.benchmark
+    yield
+    torch.backends.cudnn.benchmark = before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Iterator
 
 import torch
@@ -68,9 +69,9 @@ def _clip_of(frames: Iterator[torch.Tensor], number: int, home: torch.device) ->
     """The frames (n, c, h, w) side by side, (n, number, c, h, w), on that device."""
     if torch.is_grad_enabled():
         return torch.stack([frame.to(home) for frame in frames], dim=1)
-    clip = None
-    for i, frame in enumerate(frames):  # each to its place at once: all of them and the clip would be twice the memory
-        if clip is None:
-            clip = torch.empty(len(frame), number, *frame.shape[1:], dtype=frame.dtype, device=home)
-        clip[:, i] = frame
+    # There is no clip before the last frame: while the first ones come, the features of all others take the room.
+    made = deque(frame.to(home) for frame in frames)
+    clip = torch.empty(len(made[0]), number, *made[0].shape[1:], dtype=made[0].dtype, device=home)
+    for i in range(number):
+        clip[:, i] = made.popleft()
     return clip

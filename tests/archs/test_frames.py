@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from basicsr_ssm.archs import VSRM, MedVSR, batches
+from basicsr_ssm.archs.recurrent_network import RecurrentNetwork
 
 SMALL = dict(mid_channels=32, num_blocks=1, n_convfe=1, n_convrec=2, window_size=8, rec_ks=3)
 NETWORKS = {
@@ -42,6 +43,31 @@ def test_without_gradients_the_clip_is_the_same(net, whole):
         found = net(CLIP)
     torch.testing.assert_close(found, whole, rtol=0, atol=1e-6)
     assert found.is_contiguous()
+
+
+def test_without_gradients_there_is_no_clip_before_its_frames_nor_a_frame_after_it_was_copied(monkeypatch):
+    class Frames(RecurrentNetwork):
+        cpu_cache_length, made, freed_before = 100, 0, []
+
+        def _frames(self, lqs, keep, store):
+            for i in range(lqs.shape[1]):
+                frame = torch.full((1, 3, 4, 4), float(i))
+                weakref.finalize(frame, lambda: self.freed_before.append(clips[0].isnan().all((0, 2, 3, 4)).sum()))
+                self.made += 1
+                yield frame
+                del frame
+
+    def empty(*shape, **how):
+        assert net.made == 5
+        clips.append(torch.full(shape, torch.nan, **how))
+        return clips[0]
+
+    net, clips = Frames(), []
+    monkeypatch.setattr('basicsr_ssm.archs.recurrent_network.torch.empty', empty)
+    with torch.no_grad():
+        found = net(torch.rand(1, 5, 3, 4, 4))
+    assert torch.equal(found[0, :, 0, 0, 0], torch.arange(5.0))
+    assert net.freed_before == [4, 3, 2, 1, 0]  # so many were still to be copied
 
 
 @pytest.mark.parametrize('shape', [(3, 3, 64, 64), (1, 3, 4, 64, 64), (1, 0, 3, 64, 64)])
