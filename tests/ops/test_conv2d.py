@@ -57,6 +57,21 @@ def test_dtype_of_autocast():
         assert conv2d(inputs, weight, bias, residual=normal(1, 4, 4, 4)).dtype == torch.float32
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_16_bits_on_a_cpu_are_rounded_once(dtype):
+    given = [normal(2, 64, 6, 7).to(dtype), normal(8, 64, 3, 3).to(dtype), normal(8).to(dtype)]
+    found_of, exact_of = ([v.to(kind).requires_grad_() for v in given] for kind in (dtype, torch.float64))
+    found, exact = conv2d(*found_of), F.conv2d(*exact_of, padding=1)
+    assert found.dtype == dtype
+    off = (found.double() - exact).abs() / exact.abs()
+    assert off.max() < 0.51 * torch.finfo(dtype).eps * 1.001 + 1e-5
+    weights = normal(*found.shape)
+    slopes = [torch.autograd.grad((out * weights).sum(), of) for out, of in ((found, found_of), (exact, exact_of))]
+    for slope, wanted in zip(*slopes, strict=True):
+        assert slope.dtype == dtype
+        torch.testing.assert_close(slope.double(), wanted, rtol=0, atol=2 * torch.finfo(dtype).eps * wanted.abs().max())
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
