@@ -112,6 +112,10 @@ def prepared(net: nn.Module, how: How) -> Iterator[Callable[[torch.Tensor], torc
     device, dtype = torch.device(how.device), PRECISIONS[how.precision]
     net.to(device)
     cast_weights(net, dtype)  # in float32 for their layout
+    if device.type == 'cpu' and dtype != torch.float32:
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d):  # without AVX-512, 14 times as fast so
+                module.to(memory_format=torch.channels_last)
     with (
         tensor_float_32(how.tf32),
         deform_conv_that_runs(),
