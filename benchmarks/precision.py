@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from paper import Paper
+from tiles import whole_pixels
 from whole.inference import backend_of
 
 from basicsr_ssm.archs.recognition import build_from_checkpoint
@@ -61,11 +62,6 @@ def gt_and_lq(path: Path, frames: int, scale: int) -> tuple[torch.Tensor, torch.
     gt = [whole_pixels(frame, scale) for frame in islice(open_source(path).frames(), frames)]
     lq = [imresize_bicubic(frame, scale) for frame in gt]
     return tuple(torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous() for frames in (gt, lq))
-
-
-def whole_pixels(frame: np.ndarray, scale: int) -> np.ndarray:
-    h, w = (side // scale * scale for side in frame.shape[:2])
-    return np.ascontiguousarray(frame[:h, :w])
 
 
 def rows(model: Path, clips: list, device: str) -> Iterator[tuple[str, ...]]:

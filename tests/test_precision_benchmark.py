@@ -22,7 +22,7 @@ def precision(monkeypatch):
     import precision
 
     yield precision
-    for name in [name for name in sys.modules if name.split('.')[0] in ('precision', 'paper', 'whole')]:
+    for name in [name for name in sys.modules if name.split('.')[0] in ('precision', 'paper', 'tiles', 'whole')]:
         del sys.modules[name]
 
 
