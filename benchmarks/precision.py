@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from paper import Paper
-from tiles import whole_pixels
+from tiles import psnr, whole_pixels
 from whole.inference import backend_of
 
 from basicsr_ssm.archs.recognition import build_from_checkpoint
@@ -68,7 +68,7 @@ def rows(model: Path, clips: list, device: str) -> Iterator[tuple[str, ...]]:
     exact = exact_psnr = None
     for mode, settings in MODES.items():
         restored = list(restore(model, [lq for _, lq in clips], mode, How(device=device, **settings)))
-        found = np.array([psnr(sr, gt) for sr, (gt, _) in zip(restored, clips, strict=True)])
+        found = np.array([psnr(sr.mul(255).round(), gt) for sr, (gt, _) in zip(restored, clips, strict=True)])
         if exact is None:
             exact, exact_psnr = restored, found
             yield mode, f'{found.mean():.4f}', *[''] * (len(COLUMNS) - 2)
@@ -88,11 +88,6 @@ def restore(model: Path, clips: list[torch.Tensor], mode: str, how: How) -> Iter
     with backend_of(mode), prepared(net.eval(), how) as run:
         for lq in clips:
             yield run(lq[None].to(how.device).float() / 255)[0].float().clamp(0, 1).cpu()
-
-
-def psnr(restored: torch.Tensor, gt: torch.Tensor) -> float:
-    errors = (restored.mul(255).round() - gt).square().double().mean((1, 2, 3))
-    return float(10 * torch.log10(255**2 / errors).mean())
 
 
 if __name__ == '__main__':

@@ -1,24 +1,12 @@
 """benchmarks/networks.py on small networks, without a GPU."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
-BENCHMARKS = Path(__file__).parents[1] / 'benchmarks'
-
 
 @pytest.fixture
-def networks(monkeypatch):
-    if not (BENCHMARKS / 'networks.py').is_file():
-        pytest.skip('installed without the benchmarks')
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import networks
-
-    yield networks
-    for name in [name for name in sys.modules if name.split('.')[0] in ('networks', 'whole')]:
-        del sys.modules[name]
+def networks(load_benchmark):
+    return load_benchmark('networks')
 
 
 def tables(text):

@@ -1,8 +1,5 @@
 """benchmarks/precision.py on a small network, without a GPU."""
 
-import sys
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -10,20 +7,12 @@ import torch
 
 from basicsr_ssm.archs.medvsr_arch import MedVSR
 
-BENCHMARKS = Path(__file__).parents[1] / 'benchmarks'
 SMALL = dict(mid_channels=32, num_blocks=1, n_convfe=1, n_convrec=2)
 
 
 @pytest.fixture
-def precision(monkeypatch):
-    if not (BENCHMARKS / 'precision.py').is_file():
-        pytest.skip('installed without the benchmarks')
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import precision
-
-    yield precision
-    for name in [name for name in sys.modules if name.split('.')[0] in ('precision', 'paper', 'tiles', 'whole')]:
-        del sys.modules[name]
+def precision(load_benchmark):
+    return load_benchmark('precision')
 
 
 @pytest.fixture

@@ -55,6 +55,7 @@ def test_dtype_of_autocast():
         assert expected.dtype == torch.bfloat16
         assert torch.equal(conv2d(inputs, weight, bias, 'relu'), expected)
         assert conv2d(inputs, weight, bias, residual=normal(1, 4, 4, 4)).dtype == torch.float32
+        assert conv2d(inputs[1].double(), weight[:, :2].double()).dtype == torch.float64  # which no autocast casts
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
