@@ -1,4 +1,3 @@
-import importlib
 import sys
 from pathlib import Path
 
@@ -30,20 +29,3 @@ def cudnn_as_it_was():
     before = torch.backends.cudnn.benchmark
     yield
     torch.backends.cudnn.benchmark = before
-
-
-@pytest.fixture
-def load_benchmark(monkeypatch):
-    """Imports a program of benchmarks/ by its name; it and what it imports from there is forgotten after the test."""
-    folder = Path(__file__).parents[1] / 'benchmarks'
-
-    def load(name):
-        if not (folder / f'{name}.py').is_file():
-            pytest.skip('installed without the benchmarks')
-        monkeypatch.syspath_prepend(str(folder))
-        return importlib.import_module(name)
-
-    yield load
-    theirs = {path.stem for path in folder.glob('*')}
-    for name in [name for name in sys.modules if name.split('.')[0] in theirs]:
-        del sys.modules[name]

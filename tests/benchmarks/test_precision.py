@@ -1,13 +1,8 @@
 """benchmarks/precision.py on a small network, without a GPU."""
 
-import cv2
 import numpy as np
 import pytest
 import torch
-
-from basicsr_ssm.archs.medvsr_arch import MedVSR
-
-SMALL = dict(mid_channels=32, num_blocks=1, n_convfe=1, n_convrec=2)
 
 
 @pytest.fixture
@@ -15,24 +10,11 @@ def precision(load_benchmark):
     return load_benchmark('precision')
 
 
-@pytest.fixture
-def model(tmp_path):
-    torch.save({'params': MedVSR(**SMALL).state_dict(), 'network_g': {'type': 'MedVSR', **SMALL}}, tmp_path / 'net.pth')
-    return tmp_path / 'net.pth'
-
-
-@pytest.fixture
-def clip(tmp_path):
-    """Two frames of 70×66, of which whole LQ pixels are 68×64."""
-    (tmp_path / 'clip').mkdir()
-    for i, frame in enumerate(np.random.default_rng(0).integers(0, 256, (2, 70, 66, 3), np.uint8)):
-        cv2.imwrite(str(tmp_path / 'clip' / f'{i:03d}.png'), frame)
-    return tmp_path / 'clip'
-
-
-def test_the_table(precision, model, clip, tmp_path, capsys):
+def test_the_table(precision, medvsr_file, clip_folder, tmp_path, capsys):
     out = tmp_path / 'precision.md'
-    precision.main(['--model', str(model), '--device', 'cpu', '--markdown', str(out), '--', str(clip), str(clip)])
+    precision.main(
+        ['--model', str(medvsr_file), '--device', 'cpu', '--markdown', str(out), '--', *[str(clip_folder)] * 2]
+    )
     text = out.read_text()
     assert text.strip() == capsys.readouterr().out.strip()
     assert '2 clips, LQ frames: 2 × 17×16' in text
