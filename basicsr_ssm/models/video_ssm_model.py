@@ -20,6 +20,7 @@ from torch import distributed, nn
 from basicsr_ssm import checkpoints
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.losses.checks import check_takes_target
+from basicsr_ssm.models import weight_average
 from basicsr_ssm.models.adversary import Adversary
 from basicsr_ssm.models.finite_check import FiniteCheck
 from basicsr_ssm.models.parallel import alone, average_gradients, copy_from_first, distribute, has_static_graph
@@ -116,6 +117,8 @@ class VideoSSMModel(VideoRecurrentModel):
             self.extra_losses[name if name not in self.extra_losses else f'{name}_{number}'] = loss
         super().init_training_settings()
         self._graph = self._make_graph()
+        if warning := weight_average.warning_of(train_opt, self.opt['path']):
+            get_root_logger().warning(warning)
         if self._flow_fixed:
             get_root_logger().info(f'The flow network is fixed until iteration {train_opt["fix_flow"]}.')
 
@@ -249,15 +252,8 @@ class VideoSSMModel(VideoRecurrentModel):
             losses['l_g_gan'] = self.adversary.generator_loss(output)
         return losses
 
-    @torch.no_grad()
     def model_ema(self, decay: float = 0.999) -> None:
-        """BasicSR's average, all parameters in two calls, and with the buffers, which it leaves behind."""
-        net, ema = self.get_bare_model(self.net_g), self.net_g_ema
-        means = list(ema.parameters())
-        torch._foreach_mul_(means, decay)
-        torch._foreach_add_(means, list(net.parameters()), alpha=1 - decay)
-        for mean, current in zip(ema.buffers(), net.buffers(), strict=True):
-            mean.copy_(current)
+        weight_average.follow(self.net_g_ema, self.get_bare_model(self.net_g), decay)
 
     # ------------------------------------------------------------ validation and test
 

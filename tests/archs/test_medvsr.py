@@ -44,8 +44,9 @@ def test_golden(name, dtype, tolerance):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize('name', golden.NAMES)
-def test_golden_on_gpu(name):
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+def test_golden_on_gpu(name, monkeypatch):
+    monkeypatch.setattr(torch.backends.cuda.matmul, 'allow_tf32', False)
+    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', False)
     config, clip, *stored = golden.load(name)
     net = golden.fill_network(MedVSR(**config)).cuda()
     assert golden.worst_error(run(net, clip.float().cuda()), *stored) <= 2e-5

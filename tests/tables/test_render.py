@@ -38,7 +38,7 @@ def ablation(tmp_path):
         ],
         'test/VSRM/vsrm_REDS4_N6.yml': ['datasets.test.dataroot_gt: /clips/test/GT.lmdb (datasets/reds/REDS4/GT.lmdb)'],
     }
-    more = {'schedule': SCHEDULE, 'changes': changes, 'option_files': {}}
+    more = {'schedule': SCHEDULE, 'changes': changes, 'option_files': {}, 'untrained_share': 0.905}
     store(tmp_path, 'vsrm_tab3', 'window_attention', 'reds4', {'psnr': 25.0}, **more)
     figures = {'parameters': 8.49e6, 'multiply_adds': 101.8e9, 'scans': 19e9}
     store(tmp_path, 'vsrm_tab3', 'mamba', 'complexity', figures, changes={})
@@ -56,12 +56,13 @@ def test_markdown(ablation):
     assert rows['row'] == ['PSNR', 'M parameters', 'G multiply-adds', 'G of scans']
     assert rows['Mamba (ours)'] == ['31.09 / 31.23 / +0.14', '8.61 / 8.49 / -0.12', '159.2 / 101.8 / -57.4', '19.0']
     assert rows['Full Attn'][:2] == ['31.06 / not run / –', '7.68 / not run / –']
-    assert rows['Window Attn. [1, 2, 3]'][0] == '30.97 / 25.00 / -5.97'
+    assert rows['Window Attn. [1, 2, 3, 4]'][0] == '30.97 / 25.00 / -5.97'
     notes = [line.strip() for line in text.splitlines() if line.startswith('[')]
     assert notes == [
         '[1] NOT THE SCHEDULE OF THE PAPER: 100 of 300000 iterations',
-        '[2] with network_g.embed_dim: 24 (72)',
-        '[3] data: /clips',
+        '[2] 90% of the averaged weights that were tested are untrained (train.ema_decay)',
+        '[3] with network_g.embed_dim: 24 (72)',
+        '[4] data: /clips',
     ]
     assert 'Ours on: NVIDIA H200, torch 2.11.' in text
 
@@ -84,9 +85,9 @@ def test_latex(ablation):
     assert len(body) == 5 and columns == '\\begin{tabular}{l' + 'r' * 10 + '}'
     assert all(line.count('&') == 10 and line.endswith(' \\\\') for line in body)
     assert any(
-        line.startswith('Window Attn.\\textsuperscript{1, 2, 3} & 30.97 & 25.00 & -5.97 & 7.68') for line in body
+        line.startswith('Window Attn.\\textsuperscript{1, 2, 3, 4} & 30.97 & 25.00 & -5.97 & 7.68') for line in body
     )
-    assert 'network\\_g.embed\\_dim: 24 (72)' in text
+    assert 'network\\_g.embed\\_dim: 24 (72)' in text and '90\\% of the averaged' in text
     assert text.count('{') == text.count('}')
 
 

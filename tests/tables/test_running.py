@@ -123,6 +123,7 @@ def test_a_reduced_row_is_marked(runs):
     runs.run('medvsr_tab2', ['t-4'], **REDUCED)
     part = runs.result('medvsr_tab2', 't-4')['parts']['hyperkvasir']
     assert part['schedule']['iterations'] == 100 and part['schedule']['published_iterations'] == 100000
+    assert part['untrained_share'] == pytest.approx(0.999**100)
     assert 'network_g.mid_channels: 32 (64)' in part['changes']['ablation/medvsr_num_propagated_4.yml']
     assert runs.result('medvsr_tab2', 't-4')['parts']['complexity']['network']['mid_channels'] == 32
     with pytest.raises(UserError, match='made with other options; choose another --output, or --replace it'):

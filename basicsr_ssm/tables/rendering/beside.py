@@ -110,6 +110,8 @@ def _notes(line: Line) -> list[str]:
             if schedule and schedule['iterations'] != schedule['published_iterations']:
                 done, of = schedule['iterations'], schedule['published_iterations']
                 notes.append(f'NOT THE SCHEDULE OF THE PAPER: {done} of {of} iterations')
+        if share := part.get('untrained_share'):
+            notes.append(f'{share:.0%} of the averaged weights that were tested are untrained (train.ema_decay)')
         weights = part.get('weights')
         if weights and 'option_files' in part:
             notes.append(f'not trained here: weights {Path(weights["file"]).name}, SHA-256 {weights["sha256"][:8]}…')
