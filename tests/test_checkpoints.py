@@ -150,6 +150,18 @@ def test_settings_travel_in_the_checkpoint(tmp_path):
     assert built.cross_arc_block.window_size == 8 and 'from the checkpoint' in what
 
 
+@pytest.mark.parametrize(
+    ('changes', 'reason'),
+    [({'type': 'Another'}, "No object named 'Another'"), ({'of_a_later_release': 1}, "unknown option 'of_a_later_rel")],
+    ids=str,
+)
+def test_settings_that_build_no_network_here(tmp_path, net, changes, reason):
+    options = {'type': 'MedVSR', **SMALL, **changes}
+    path = saved(tmp_path, {'params': net.state_dict(), 'network_g': options})
+    with pytest.raises(CheckpointError, match=f'settings from the checkpoint build no network here: .*{reason}'):
+        build_from_checkpoint(path)
+
+
 def test_settings_of_the_option_file_win(tmp_path, net):
     path = saved(tmp_path, {'params': net.state_dict()})
     built, _ = build_from_checkpoint(path, {'type': 'MedVSR', **SMALL, 'window_size': 8})

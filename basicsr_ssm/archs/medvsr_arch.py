@@ -135,16 +135,18 @@ class MedVSR(RecurrentNetwork):
 
         flows = clip_flows(self.spynet, lqs, sorted({name.split('_')[0] for name in self.branches}))
         features = [store.row(enumerate(self._extract(lqs)))]
-        *branches, last = self.branches
-        for name in branches:
-            found = self._propagate(name, features, flows, store)
-            features.append(store.row((frame, maps[-1]) for frame, maps in found))
-        found, wanted = self._propagate(last, features, flows, store), range(t)[keep]
-        if last.startswith('backward'):
-            restored = reversed(list(self._restore(islice(found, t - wanted.stop, t - wanted.start), lqs)))
+        # the first frames are wanted first: a last branch that starts at the end is kept as the others are
+        last = self.branches[-1] if self.branches[-1].startswith('forward') else None
+        for name in self.branches:
+            if name != last:
+                found = self._propagate(name, features, flows, store)
+                features.append(store.row((frame, maps[-1]) for frame, maps in found))
+        wanted = range(t)[keep]
+        if last is None:
+            found = store.read(features, wanted, used_up=True)
         else:
-            restored = self._restore(islice(found, wanted.start, wanted.stop), lqs)
-        for out in restored:
+            found = islice(self._propagate(last, features, flows, store, used_up=True), wanted.start, wanted.stop)
+        for out in self._restore(found, lqs):
             yield out[:, :, : height * self.scale, : width * self.scale]
 
     def _extract(self, lqs: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -162,11 +164,17 @@ class MedVSR(RecurrentNetwork):
             yield from upsample_frames(self, feature, lqs, frames, self.scale)
 
     def _propagate(
-        self, name: str, earlier: list[Row], flows: dict[str, list[torch.Tensor]], store: FeatureStore
+        self,
+        name: str,
+        earlier: list[Row],
+        flows: dict[str, list[torch.Tensor]],
+        store: FeatureStore,
+        used_up: bool = False,
     ) -> Iterator[tuple[int, list[torch.Tensor]]]:
         """One branch of Cross State-Space Propagation (MedVSR, Sec. 3.3), frame by frame in its order.
 
-        earlier: of each frame the spatial feature, and what each branch before gives; the last branch uses them up.
+        earlier: of each frame the spatial feature, and what each branch before gives.
+        used_up: whether they are let go of.
 
         Yields:
             frame, and its features (n, C, h, w): the earlier ones, and the one that this branch gives.
@@ -192,7 +200,7 @@ class MedVSR(RecurrentNetwork):
             return frame, [*maps, feature]
 
         # unlike a loop's, a function's variables hold no features while the next frame is waited for
-        return starmap(step, store.read(earlier, walk, used_up=name == self.branches[-1]))
+        return starmap(step, store.read(earlier, walk, used_up))
 
     def _step(
         self, name: str, inputs: list[torch.Tensor], recent: list[torch.Tensor], chain: list[torch.Tensor]

@@ -29,17 +29,25 @@ def build_from_checkpoint(path: str | Path, options: dict | None = None) -> tupl
         The network and one line that says what it is and where its settings come from.
 
     Raises:
-        CheckpointError: unreadable, of an unknown network, or not fitting the options.
+        CheckpointError: unreadable, of an unknown network, not fitting the options, or with settings inside that build
+            none.
+        KeyError, TypeError, ValueError: ``options`` build no network.
     """
-    state = load_state(path)
-    if options is not None:
+    state, given = load_state(path), options is not None
+    if given:
         source = 'settings from the option file'
     elif isinstance(inside := read(path).get(NETWORK_ENTRY), dict):
         options, source = inside, 'settings from the checkpoint'
     else:
         options, source = recognize(state, path), "settings from the weights' shapes"
     # the flow network's weights are in the checkpoint: its own file need not be there
-    net = build_network({**options, 'spynet_path': None} if 'spynet_path' in options else dict(options))
+    try:
+        net = build_network({**options, 'spynet_path': None} if 'spynet_path' in options else dict(options))
+    except (KeyError, TypeError, ValueError) as error:
+        if given:
+            raise
+        reason = error.args[0] if error.args else error  # a KeyError's text has quotes
+        raise CheckpointError(f'{path}: the {source} build no network here: {reason}; --opt gives others') from error
     load_into(net, state, path)
     settings = ', '.join(f'{key}={value}' for key, value in options.items() if key not in ('type', 'spynet_path'))
     return net.eval(), f'{options["type"]}({settings}), {source}'

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from basicsr_ssm.clips.clock import Clock
 from basicsr_ssm.clips.frame_folder_writer import FrameFolderWriter, holds_only_frames
+from basicsr_ssm.clips.mount_point import is_mount_point
 from basicsr_ssm.clips.video_encoding import Encoding, OutputError, choose_encoding
 from basicsr_ssm.clips.video_writer import VideoWriter
 from basicsr_ssm.clips.writer_context import missing_folders, part_beside, remove_empty
@@ -16,18 +17,25 @@ TRIED = 1 << 20  # bytes that have to fit on the disk: no video is smaller for l
 
 @dataclass(frozen=True)
 class Output:
-    """A checked destination, not yet opened: ``encoding`` is None for a folder of frames."""
+    """A checked destination, not yet opened.
+
+    Attributes:
+        path: the file or folder.
+        encoding: None for a folder of frames.
+        replace: whether what is there when all is written may be replaced.
+    """
 
     path: Path
     encoding: Encoding | None
+    replace: bool
 
     def open(
         self, size: tuple[int, int], clock: Clock, start: int = 0, source: Path | None = None, audio: bool = True
     ) -> VideoWriter | FrameFolderWriter:
         """Start writing frames of (h, w); see VideoWriter for the arguments."""
         if self.encoding is None:
-            return FrameFolderWriter(self.path, size, start)
-        return VideoWriter(self.path, size, self.encoding, clock, start, source, audio)
+            return FrameFolderWriter(self.path, size, start, self.replace)
+        return VideoWriter(self.path, size, self.encoding, clock, start, source, audio, self.replace)
 
 
 def plan_output(
@@ -51,9 +59,12 @@ def plan_output(
         OutputError: naming the path and what to do.
     """
     path, source = Path(path), Path(source)
-    if path.name in ('', '..'):  # names are needed for what lies beside it
+    # names are needed for what lies beside it; where a link leads is where there should be room
+    if path.name in ('', '..') or path.is_symlink():
         path = path.resolve()
     output = _chosen(path, source, overwrite, codec, crf, lossless)
+    if is_mount_point(path):
+        raise OutputError(f'{path}: is a mount point, which nothing can be put in place of; choose a name inside of it')
     _try_to_write(path)
     return output
 
@@ -62,13 +73,13 @@ def _chosen(path: Path, source: Path, overwrite: bool, codec: str | None, crf: i
     if path.exists() and source.exists() and path.samefile(source):
         raise OutputError(f'{path}: is the input itself; choose another output')
     if path.is_dir() or not path.suffix:
-        return Output(_checked_folder(path, source, overwrite, codec or crf is not None or lossless), None)
+        return Output(_checked_folder(path, source, overwrite, codec or crf is not None or lossless), None, overwrite)
     encoding = choose_encoding(path.suffix, codec, crf, lossless, name=str(path))
     if path.exists() and not path.is_file():
         raise OutputError(f'{path}: exists and is no file')
     if path.exists() and not overwrite:
         raise OutputError(f'{path}: exists already; --overwrite replaces it')
-    return Output(path, encoding)
+    return Output(path, encoding, overwrite)
 
 
 def _checked_folder(path: Path, source: Path, overwrite: bool, encoding_asked: bool) -> Path:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from errno import EEXIST
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from basicsr_ssm.clips.audio_copy import AudioCopy
 from basicsr_ssm.clips.clock import Clock
 from basicsr_ssm.clips.pyav import import_av
 from basicsr_ssm.clips.video_encoding import Encoding, OutputError
-from basicsr_ssm.clips.writer_context import WriterContext, missing_folders, part_beside, remove_empty
+from basicsr_ssm.clips.writer_context import WriterContext, missing_folders, part_beside, putting_in_place, remove_empty
 
 # Pixels are converted with the matrix of BT.709 whatever the size, and the file says so.
 _BT709 = 1
@@ -23,8 +24,8 @@ _ACCURATE_ROUNDING = 0x40000
 class VideoWriter(WriterContext):
     """Write one video file. As a context manager: leaving it normally finishes the file, an exception removes it.
 
-    Until then the frames are in a hidden file beside it, ``.<name>.<process id>.part``, which is flushed to the disk
-    and moved to ``path`` in one step.
+    Until then the frames are in a hidden file beside it, ``.<name>.<process id>.<…>.part``, which is flushed to the
+    disk and moved to ``path`` in one step; where that fails, it stays.
 
     Args:
         path: the file; its folder is made if it is missing.
@@ -35,6 +36,7 @@ class VideoWriter(WriterContext):
         source: the video that the frames come from: its pixel aspect ratio and colour tags are taken over. Its other
             metadata (titles, places, devices) is not.
         audio: copy the audio of ``source``, too.
+        replace: whether a file that is there in the end is replaced.
 
     Attributes:
         whole: set it to False when the source goes on after the last frame: the audio then ends with that frame, too.
@@ -54,6 +56,7 @@ class VideoWriter(WriterContext):
         start: int = 0,
         source: str | Path | None = None,
         audio: bool = True,
+        replace: bool = True,
     ):
         self.path = Path(path)
         self.size = tuple(size)
@@ -63,6 +66,7 @@ class VideoWriter(WriterContext):
         self._av = import_av()
         self._clock = clock
         self._start = start
+        self._replace = replace
         self._part = part_beside(self.path)
         self._made = missing_folders(self.path)
         self._audio = None
@@ -156,7 +160,7 @@ class VideoWriter(WriterContext):
         self.frames_written += 1
 
     def finish(self) -> None:
-        """Complete the file and move it to its name, replacing what is there."""
+        """Complete the file and move it to its name."""
         if self.frames_written == 0:
             self.abort()
             raise OutputError(f'{self.path}: no frame was written, so there is no file')
@@ -171,10 +175,13 @@ class VideoWriter(WriterContext):
                 self._check()
                 with open(self._part, 'rb+') as file:
                     os.fsync(file.fileno())
-                os.replace(self._part, self.path)
         except BaseException:
             self.abort()
             raise
+        with putting_in_place(self._part, self.path):
+            if not self._replace and self.path.exists():
+                raise FileExistsError(EEXIST, 'something else has appeared there')
+            os.replace(self._part, self.path)
 
     def _check(self) -> None:
         # FFmpeg buffers its output and may lose a write error on the way; a file that reads back to its end is right.

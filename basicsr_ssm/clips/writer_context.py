@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import os
+import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from basicsr_ssm.clips.video_encoding import OutputError
 
 
 def part_beside(path: Path, kind: str = 'part') -> Path:
-    """The hidden name beside ``path`` that unfinished output of this process has."""
-    return path.with_name(f'.{path.name}.{os.getpid()}.{kind}')
+    """A hidden name beside ``path`` for unfinished output, not that of another run, nor of one that was killed."""
+    # in a container the process may have the same number in every run
+    return path.with_name(f'.{path.name}.{os.getpid()}.{secrets.token_hex(4)}.{kind}')
+
+
+@contextmanager
+def putting_in_place(part: Path, path: Path) -> Iterator[None]:
+    """For the last step from ``part`` to ``path``: where it fails, what was written stays, and the error says where."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f'{path}: cannot be put in place ({error.strerror}); all of it is in {part}') from error
 
 
 def missing_folders(path: Path) -> list[Path]:

@@ -2,18 +2,28 @@
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.inference.graph import GraphedNetwork
 from basicsr_ssm.segments.chunks import OVERLAP, SEGMENT, Chunk, overlapping_chunks
-from basicsr_ssm.segments.tiles import in_tiles, smaller_tile
+from basicsr_ssm.segments.tiles import LEAST_TILE, in_tiles, smaller_tile
 
 _GRAPHED_PIXELS = 2**17  # of a frame or tile: larger ones keep a GPU busy by themselves
+
+# Failed allocations that have no class of their own: the CPU's, page-locked ones and those of libraries.
+_NO_MEMORY = (
+    "can't allocate memory",
+    'CUDA error: out of memory',
+    'Triton Error [CUDA]: out of memory',
+    'CUBLAS_STATUS_ALLOC_FAILED',
+    'CUDNN_STATUS_ALLOC_FAILED',
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -62,7 +72,7 @@ def restore_clip(
         restored = restorer.restore(chunk, first + chunk.first)
         for frame in restored:
             yield np.ascontiguousarray(frame.permute(1, 2, 0).numpy())
-        del restored
+        del restored, frame  # a view of it
 
 
 @dataclass
@@ -109,17 +119,24 @@ class _Restorer:
     def _frames(self, lq: torch.Tensor, keep: slice) -> Iterator[tuple[int, torch.Tensor]]:
         """Number and result (1, 3, s*h, s*w) of the frames that are kept of (1, t, 3, h, w)."""
         t, _, h, w = lq.shape[1:]
-        if hasattr(self.net, 'frames'):
-            frames = self._made_one_by_one(lq, keep)
-        else:
-            restored = self.net(lq)
-            if restored.shape[:3] != (1, t, 3):
-                raise self._unexpected(restored, lq)
-            frames = restored[:, keep].unbind(1)
+        frames = self._made_one_by_one(lq, keep) if hasattr(self.net, 'frames') else self._made_at_once(lq, keep)
         for i, frame in zip(range(t)[keep], frames, strict=True):
             if frame.shape[2] % h or frame.shape[2] * w != frame.shape[3] * h:
                 raise self._unexpected(frame, lq)
             yield i, frame
+
+    def _made_at_once(self, lq: torch.Tensor, keep: slice) -> Sequence[torch.Tensor]:
+        """Of a network such as BasicSR's, which cannot take small frames."""
+        height, width = lq.shape[3:]
+        padding = (0, max(0, LEAST_TILE - width), 0, max(0, LEAST_TILE - height))
+        padded = F.pad(lq[0], padding, mode='replicate')[None] if any(padding) else lq
+        restored = self.net(padded)
+        if restored.shape[:3] != (1, *lq.shape[1:3]) or restored.shape[3] % padded.shape[3]:
+            raise self._unexpected(restored, padded)
+        scale = restored.shape[3] // padded.shape[3]
+        if any(padding):
+            restored = restored[..., : scale * height, : scale * width]
+        return restored[:, keep].unbind(1)
 
     def _made_one_by_one(self, lq: torch.Tensor, keep: slice) -> Iterator[torch.Tensor]:
         if self.graphed is not None and lq.shape[3] * lq.shape[4] <= _GRAPHED_PIXELS:
@@ -152,9 +169,8 @@ class _Restorer:
 
 
 def _ran_out_of_memory(error: Exception) -> bool:
-    # PyTorch has no class of its own for a failed allocation on the CPU, of pages or of page-locked ones.
-    of_cpu = "can't allocate memory", 'CUDA error: out of memory'
-    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or any(text in str(error) for text in of_cpu)
+    of_class = isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError))
+    return of_class or any(text in str(error) for text in _NO_MEMORY)
 
 
 def _to_uint8(frame: torch.Tensor, number: int) -> torch.Tensor:

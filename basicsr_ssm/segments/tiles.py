@@ -67,13 +67,13 @@ def _spans(length: int, size: int, overlap: int) -> list[tuple[slice, slice]]:
 
 
 def smaller_tile(height: int, width: int, size: int) -> int | None:
-    """Half of ``size`` (0: the whole frame) for a frame that memory did not suffice for; None where that is too small.
+    """Half of ``size`` (0: the whole frame) for a frame that memory did not suffice for, but at least LEAST_TILE.
 
-    Always a multiple of ALIGNMENT, and smaller than the frame.
+    Always a multiple of ALIGNMENT, and smaller than the frame; None where there is none.
     """
     now = max(height, width) if size == 0 else min(size, max(height, width))
-    half = -(-now // (2 * ALIGNMENT)) * ALIGNMENT
-    return half if LEAST_TILE <= half < now else None
+    half = max(LEAST_TILE, -(-now // (2 * ALIGNMENT)) * ALIGNMENT)
+    return half if half < now else None
 
 
 def in_tiles(
@@ -104,6 +104,7 @@ def in_tiles(
             _enlarged(tile.kept_rows, scale, tile.rows.start),
             _enlarged(tile.kept_columns, scale, tile.columns.start),
         ]
+        del part  # it may be large, and the next one needs the room
     return result
 
 

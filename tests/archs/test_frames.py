@@ -94,8 +94,9 @@ def test_gradients_in_batches(name, monkeypatch):
     torch.testing.assert_close(*gradients, rtol=1e-7, atol=1e-12)
 
 
-def test_results_and_features_that_are_used_up_are_let_go(monkeypatch):
-    net = NETWORKS['MedVSR']().eval().requires_grad_(False)
+@pytest.mark.parametrize('name', ['MedVSR', 'MedVSR, last branch backward'])
+def test_results_and_features_that_are_used_up_are_let_go(name, monkeypatch):
+    net = NETWORKS[name]().eval().requires_grad_(False)
     small_batches(monkeypatch, 1, 1)
     features, results = [], []
 

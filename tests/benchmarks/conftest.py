@@ -1,4 +1,5 @@
 import importlib
+import logging
 import sys
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from basicsr_ssm.archs.medvsr_arch import MedVSR
 
 @pytest.fixture
 def load_benchmark(monkeypatch):
-    """Imports a program of benchmarks/ by its name; it and what it imports from there is forgotten after the test."""
+    """Imports a program of benchmarks/ by its name; after the test it is forgotten, and loggers are as they were."""
     folder = Path(__file__).parents[2] / 'benchmarks'
+    logger = logging.getLogger('basicsr')
+    level = logger.level
 
     def load(name):
         if not (folder / f'{name}.py').is_file():
@@ -22,6 +25,7 @@ def load_benchmark(monkeypatch):
         return importlib.import_module(name)
 
     yield load
+    logger.setLevel(level)
     theirs = {path.stem for path in folder.glob('*')}
     for name in [name for name in sys.modules if name.split('.')[0] in theirs]:
         del sys.modules[name]

@@ -46,8 +46,9 @@ def test_a_folder_with_other_things_is_never_replaced(tmp_path):
         write(tmp_path / 'out', marked_frames(1))
     with pytest.raises(OutputError, match='holds other things'):
         plan_output(tmp_path / 'out', tmp_path / 'source.mp4', overwrite=True)
-    assert os.listdir(tmp_path) == ['out']
     assert os.listdir(tmp_path / 'out') == ['thesis.tex']
+    (part,) = tmp_path.glob('.out.*.part')  # nor are the new frames lost
+    assert os.listdir(part) == ['00000000.png']
 
 
 def test_frames_of_another_size_are_refused(tmp_path):

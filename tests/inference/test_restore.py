@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from synthetic_video import mark_of, marked_frames
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from basicsr_ssm.inference.restore import RestoreError, restore_clip
 
@@ -13,6 +14,32 @@ def test_values_and_sizes(enlarge, h, w, scale):
     restored = np.stack(list(restore_clip(enlarge, frames, segment=3, overlap=1)))
     assert restored.dtype == np.uint8
     assert np.array_equal(restored, frames.repeat(scale, 1).repeat(scale, 2))
+
+
+def test_small_frames_for_a_network_that_takes_none(enlarge):
+    class Demanding(type(enlarge)):
+        def forward(self, lq):
+            assert min(lq.shape[3:]) >= 64
+            return super().forward(lq)
+
+    for h, w in ((20, 100), (100, 20), (3, 5), (64, 64)):
+        frames = np.random.default_rng(0).integers(0, 256, (3, h, w, 3), dtype=np.uint8)
+        restored = np.stack(list(restore_clip(Demanding(), frames, segment=2, overlap=1)))
+        assert np.array_equal(restored, frames.repeat(2, 1).repeat(2, 2))
+
+
+def test_a_chunk_is_let_go_before_the_next_one(enlarge, monkeypatch):
+    stack, made = torch.stack, []
+
+    def noted(frames):
+        assert all(earlier.expired() for earlier in made)
+        whole = stack(frames)
+        made.append(StorageWeakRef(whole.untyped_storage()))
+        return whole
+
+    monkeypatch.setattr('basicsr_ssm.inference.restore.torch.stack', noted)
+    assert sum(1 for _ in restore_clip(enlarge, marked_frames(12, 8, 8), segment=4, overlap=1)) == 12
+    assert len(made) == 4
 
 
 def test_a_clip_that_fits_is_restored_as_a_whole(recurrent):
@@ -148,7 +175,7 @@ def test_a_network_that_is_no_video_super_resolution_is_named():
         def forward(self, lq):
             return lq[:, 0]
 
-    with pytest.raises(RestoreError, match=r'Single made \(1, 3, 8, 8\) of \(1, 2, 3, 8, 8\)'):
+    with pytest.raises(RestoreError, match=r'Single made \(1, 3, 64, 64\) of \(1, 2, 3, 64, 64\)'):
         list(restore_clip(Single(), marked_frames(2, 8, 8)))
 
 

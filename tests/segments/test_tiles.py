@@ -1,4 +1,5 @@
 import itertools
+import weakref
 
 import numpy as np
 import pytest
@@ -89,7 +90,21 @@ def test_halves_end_at_the_least_tile():
     assert sizes == [0, 960, 480, 240, 128, 64]
     assert smaller_tile(100, 100, 500) == LEAST_TILE  # half of the frame, not of a tile that is larger
     assert smaller_tile(64, 40, 0) is None
+    assert smaller_tile(65, 40, 0) == smaller_tile(500, 500, 96) == LEAST_TILE  # not half, which is too small
     assert all(usual_tile_overlap(size) <= size - 2 * ALIGNMENT for size in range(LEAST_TILE, 600))
+
+
+def test_a_tile_is_let_go_before_the_next_one():
+    made = []
+
+    def restore(part):
+        assert all(earlier() is None for earlier in made)
+        enlarged = part.repeat_interleave(2, -1).repeat_interleave(2, -2)
+        made.append(weakref.ref(enlarged))
+        return enlarged
+
+    assert in_tiles(restore, torch.rand(2, 3, 200, 150), 96).shape == (2, 3, 400, 300)
+    assert len(made) > 2
 
 
 def test_medvsr_in_tiles_is_the_whole_where_the_overlap_reaches_across_a_window():
