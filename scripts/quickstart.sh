@@ -62,7 +62,7 @@ say '3/5 testing on the held-out clips'
 tested=(-opt "$root/options/test/MedVSR/medvsr_quickstart_x4.yml" --force_yml
   datasets:test:dataroot_gt="$output/data/test/GT.lmdb" datasets:test:dataroot_lq="$output/data/test/BIx4.lmdb"
   path:results_root="$output/results" path:pretrain_network_g="$trained")
-if [ ! "$output/results/comparison.json" -nt "$trained" ]; then
+if [ ! "$output/results/comparison.png" -nt "$trained" ]; then
   basicsr-ssm test "${tested[@]}"
 fi
 
@@ -75,7 +75,7 @@ print(next(iter(find_sources(sys.argv[1:]).values())))' "$held_out")
 fi
 
 say '5/5 beside bicubic'
-if [ ! "$output/results/comparison.json" -nt "$trained" ]; then basicsr-ssm compare "${tested[@]}" >/dev/null; fi
+if [ ! "$output/results/comparison.png" -nt "$trained" ]; then basicsr-ssm compare "${tested[@]}" >/dev/null; fi
 page=$output/report.html
 if [ ! "$page" -nt "$trained" ]; then basicsr-ssm report "$output/results" --output "$page" >/dev/null; fi
 cat "$output/results/comparison.md"

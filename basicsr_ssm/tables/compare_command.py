@@ -27,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Writes comparison.json, comparison.md and, where the run saved images, comparison.png into the results folder.
 
+    With several data sets, each has a picture of its own, comparison_<data set>.png.
+
     Raises:
         UserError: the run has no results, or a scale for which there is no bicubic up-sampling.
     """
@@ -40,24 +42,33 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(opt['path']['results_root'])
     metrics = opt['val'].get('metrics') or {}
     measured = _measured(folder)
-    tables = {}
+    datasets, tables, texts = {}, {}, []
     for dataset_opt in opt['datasets'].values():
         name = dataset_opt['name']
         if name not in measured:
             raise UserError(f'{folder}/metrics.json has no data set {name!r}; run the test again')
-        dataset = build_dataset(dataset_opt)
+        dataset = datasets[name] = build_dataset(dataset_opt)
         items = (dataset[i] for i in range(len(dataset)))
         bicubic = bicubic_metrics(items, metrics, opt['scale'])
         tables[name] = {'bicubic': bicubic, 'model': measured[name]}
-        text = markdown(['bicubic', 'model'], [bicubic, measured[name]], list(metrics))
-        print(f'{name}\n\n{text}')
-        write_file(folder / 'comparison.md', f'{name}\n\n{text}'.encode())
-        picture = _picture(dataset, folder / 'visualization' / name, opt)
-        if picture is not None:
-            write_file(folder / 'comparison.png', cv2.imencode('.png', picture)[1].tobytes())
-            print(f'side by side: {folder / "comparison.png"}')
+        texts.append(f'{name}\n\n{markdown(["bicubic", "model"], [bicubic, measured[name]], list(metrics))}')
+        print(texts[-1])
+    # before the pictures: whatever happens to those, the measurements are kept
+    write_file(folder / 'comparison.md', '\n'.join(texts).encode())
     write_json(folder / 'comparison.json', tables)
+    _write_pictures(datasets, folder, opt)
     return 0
+
+
+def _write_pictures(datasets: dict, folder: Path, opt: dict) -> None:
+    for name, dataset in datasets.items():
+        picture = _picture(dataset, folder / 'visualization' / name, opt)
+        if picture is None:
+            continue
+        # a data set's name may be a path, as its folder of images is
+        path = folder / ('comparison.png' if len(datasets) == 1 else f'comparison_{name.replace("/", "_")}.png')
+        write_file(path, cv2.imencode('.png', picture)[1].tobytes())
+        print(f'side by side: {path}')
 
 
 def _measured(folder: Path) -> dict:
@@ -75,21 +86,43 @@ def _picture(dataset, folder: Path, opt: dict) -> np.ndarray | None:
     """The middle frame of the middle clip, if the run saved its images."""
     from basicsr.utils import tensor2img
 
-    from basicsr_ssm.tables.comparison import side_by_side, upsampled
+    from basicsr_ssm.tables.comparison import frame_pairs, side_by_side, upsampled
 
-    item = dataset[len(dataset) // 2]
-    frame = len(item['lq']) // 2
-    suffix = opt['val'].get('suffix') or opt['name']
-    restored = cv2.imread(str(folder / item['folder'] / f'{frame:08d}_{suffix}.png'))
-    if restored is None or 'gt' not in item:
+    item = _middle(dataset)
+    if 'gt' not in item:
         return None
-    lq = tensor2img([item['lq'][frame]])
+    pairs = list(frame_pairs(item))
+    frame = len(pairs) // 2
+    suffix = opt['val'].get('suffix') or opt['name']
+    restored = cv2.imread(str(folder / item['folder'] / f'{_stem(item, frame)}_{suffix}.png'))
+    if restored is None:
+        return None
+    lq, gt = pairs[frame]
     scale = opt['scale']
     return side_by_side(
         {
-            'LR': lq.repeat(scale, axis=0).repeat(scale, axis=1),
-            'bicubic': upsampled(item['lq'][frame], scale),
+            'LR': tensor2img([lq]).repeat(scale, axis=0).repeat(scale, axis=1),
+            'bicubic': upsampled(lq, scale),
             opt['network_g']['type']: restored,
-            'ground truth': tensor2img([item['gt'][frame]]),
+            'ground truth': tensor2img([gt]),
         }
     )
+
+
+def _middle(dataset) -> dict:
+    """The middle clip, or, of a sliding-window set, the window around that clip's middle frame."""
+    index = len(dataset) // 2
+    item = dataset[index]
+    place, _, frames = str(item.get('idx', '')).partition('/')
+    if not frames or 'gt' not in item or item['gt'].dim() == 4:
+        return item
+    return dataset[index - int(place) + int(frames) // 2]
+
+
+def _stem(item: dict, frame: int) -> str:
+    """Under which name the test saves a frame: its number in a clip, the name of its own file in a window."""
+    if item['gt'].dim() == 4:
+        return f'{frame:08d}'
+    path = Path(item.get('lq_path') or 'center')
+    # Vimeo-90K's frames all have the same name in folders of their own
+    return '_'.join(path.parts[-3:-1]) if item['folder'] == 'vimeo90k' else path.stem

@@ -1,6 +1,16 @@
-import numpy as np
-import torch
+import json
+from pathlib import Path
 
+import cv2
+import numpy as np
+import pytest
+import torch
+from basicsr.utils.registry import ARCH_REGISTRY
+from basicsr_logger import forget_log_file
+from tiny_training import MiddleFrame, write_options
+
+from basicsr_ssm import cli
+from basicsr_ssm.clips.imresize import imresize_bicubic_up
 from basicsr_ssm.tables.comparison import bicubic_metrics, bicubic_per_frame, markdown, side_by_side, upsampled
 
 
@@ -51,3 +61,118 @@ def test_picture_shows_the_most_detailed_square():
     assert picture.shape == (32 + 40 + 60, 120, 3)
     detail = picture[-60:, -60:]
     np.testing.assert_array_equal(detail[::3, ::3], truth[50:70, 90:110])
+
+
+@ARCH_REGISTRY.register()
+class MiddleFrameEnlarged(MiddleFrame):
+    """(n, t, c, h, w) → its frame in the middle, each pixel four times, (n, c, 2h, 2w)."""
+
+    def forward(self, lq):
+        return super().forward(lq).repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+def run_and_compare(folder, **changes):
+    """The results folder of a test that saved its images, and of `compare` after it."""
+    option_file = write_options(folder, **{'train': None, 'val:save_img': True, **changes})
+    for command in ('test', 'compare'):
+        forget_log_file()
+        assert cli.main([command, '-opt', option_file]) == 0
+    forget_log_file()
+    return folder / 'results/tiny'
+
+
+def write_frames(names):
+    rng = np.random.default_rng(0)
+    for name in names:
+        gt = rng.integers(0, 256, (12, 16, 3), np.uint8)
+        for path, frame in ((Path('GT', name), gt), (Path('LQ', name), gt[::2, ::2])):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), frame)
+
+
+# name of the set, its options, its frames, and which of them is in the middle of the middle clip
+WINDOWS = [
+    (
+        'windows',
+        {'type': 'VideoTestDataset', 'num_frame': 3, 'padding': 'replicate'},
+        [f'{clip}/frame_{9 + i:03d}.png' for clip in ('one', 'two') for i in range(5)],
+        'two/frame_011.png',
+        'two/frame_011_tiny.png',
+    ),
+    (
+        'vimeo',
+        {'type': 'VideoTestVimeo90KDataset', 'num_frame': 1, 'meta_info_file': 'meta.txt'},
+        [f'00001/{i:04d}/im4.png' for i in (7, 8, 9)],
+        '00001/0008/im4.png',
+        'vimeo90k/00001_0008_tiny.png',
+    ),
+]
+
+
+@pytest.mark.parametrize('name, options, frames, middle, saved', WINDOWS, ids=[case[0] for case in WINDOWS])
+def test_compare_shows_the_middle_frame_of_windows(tmp_path, monkeypatch, name, options, frames, middle, saved):
+    monkeypatch.chdir(tmp_path)
+    write_frames(frames)
+    Path('meta.txt').write_text(''.join(f'{Path(frame).parent} 7 (12,16,3)\n' for frame in frames))
+    options = {'dataroot_gt': 'GT', 'dataroot_lq': 'LQ', 'io_backend': {'type': 'disk'}, 'cache_data': False, **options}
+    network = {'type': 'MiddleFrameEnlarged'}
+    results = run_and_compare(tmp_path, network_g=network, datasets={'test': {'name': name, **options}})
+
+    lq, gt = (cv2.imread(f'{root}/{middle}') for root in ('LQ', 'GT'))
+    enlarged = lq.repeat(2, 0).repeat(2, 1)
+    np.testing.assert_array_equal(cv2.imread(str(results / 'visualization' / name / saved)), enlarged)
+    versions = {'LR': enlarged, 'bicubic': imresize_bicubic_up(lq, 2), network['type']: enlarged, 'ground truth': gt}
+    np.testing.assert_array_equal(cv2.imread(str(results / 'comparison.png')), side_by_side(versions))
+    table = json.loads((results / 'comparison.json').read_text())[name]
+    assert [*table['bicubic'], 'mean'] == list(table['model'])
+
+
+SETS = {f'test_{i}': {'name': f'set {i}', 'type': 'TinyTestClips', 'folders': ['a', 'b'][:i]} for i in (1, 2)}
+
+
+def test_compare_keeps_every_data_set(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    results = run_and_compare(tmp_path, datasets=SETS)
+    printed = capsys.readouterr().out
+    text = (results / 'comparison.md').read_text()
+    for line in text.splitlines():
+        assert line in printed
+    first, second = text.split('\n\nset 2\n\n')
+    assert first.startswith('set 1\n\n| clip') and '| a ' in first and '| b ' not in first
+    assert second.startswith('| clip') and '| b ' in second
+    assert list(json.loads((results / 'comparison.json').read_text())) == ['set 1', 'set 2']
+    for picture in ('comparison_set 1.png', 'comparison_set 2.png'):
+        assert f'side by side: {results / picture}\n' in printed and cv2.imread(str(results / picture)) is not None
+    assert not (results / 'comparison.png').exists()
+
+
+def test_compare_of_a_set_whose_name_is_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sets = {key: {**options, 'name': f'sets/{key}'} for key, options in SETS.items()}
+    results = run_and_compare(tmp_path, datasets=sets)
+    assert sorted(path.name for path in results.glob('*.png')) == [f'comparison_sets_test_{i}.png' for i in (1, 2)]
+
+
+def test_compare_of_one_data_set_leaves_the_usual_files(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    results = run_and_compare(tmp_path, datasets={'test': SETS['test_1']})
+    text = (results / 'comparison.md').read_text()
+    assert text.startswith('set 1\n\n| clip') and text.endswith(' |\n')
+    assert f'{text}\nside by side: {results / "comparison.png"}\n' in capsys.readouterr().out
+    assert sorted(path.name for path in results.glob('comparison*')) == [
+        f'comparison.{e}' for e in ('json', 'md', 'png')
+    ]
+
+
+def test_compare_keeps_its_tables_without_the_picture(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def broken(images):
+        raise RuntimeError('no picture')
+
+    monkeypatch.setattr('basicsr_ssm.tables.comparison.side_by_side', broken)
+    with pytest.raises(RuntimeError, match='no picture'):
+        run_and_compare(tmp_path, datasets={'test': SETS['test_1']})
+    results = tmp_path / 'results/tiny'
+    assert 'set 1' in json.loads((results / 'comparison.json').read_text())
+    assert (results / 'comparison.md').read_text().startswith('set 1\n')
