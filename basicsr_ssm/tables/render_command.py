@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from basicsr_ssm.tables.list_command import OUTPUT
@@ -18,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the Markdown and writes the files."""
+    from basicsr_ssm.errors import UserError
     from basicsr_ssm.files import write_file, writing
     from basicsr_ssm.tables.entries import find_entries
     from basicsr_ssm.tables.rendering.beside import beside
@@ -28,13 +30,19 @@ def run(args: argparse.Namespace) -> int:
     tables = [beside(entry, args.output) for entry in find_entries(args.names)]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    undrawn = {}
     for table in tables:
-        name = table.entry.name
-        picture = plot(table, args.output / 'runs')
+        name, picture = table.entry.name, None
+        try:
+            picture = plot(table, args.output / 'runs')
+        except UserError as error:
+            undrawn[name] = error
         text = markdown(table, picture is not None)
         for suffix, content in (('md', text), ('csv', csv_text(table)), ('tex', latex(table))):
             write_file(folder / f'{name}.{suffix}', content.encode())
         if picture is not None:
             write_file(folder / f'{name}.png', picture)
         print(text)
-    return 0
+    for name, error in undrawn.items():
+        print(f'error: {name} has no picture: {error}', file=sys.stderr)
+    return int(bool(undrawn))

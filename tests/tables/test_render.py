@@ -38,7 +38,8 @@ def ablation(tmp_path):
         ],
         'test/VSRM/vsrm_REDS4_N6.yml': ['datasets.test.dataroot_gt: /clips/test/GT.lmdb (datasets/reds/REDS4/GT.lmdb)'],
     }
-    more = {'schedule': SCHEDULE, 'changes': changes, 'option_files': {}, 'untrained_share': 0.905}
+    trained = {'kind': 'train', 'text': 'train: {ema_decay: 0.999, total_iter: 100}'}
+    more = {'schedule': SCHEDULE, 'changes': changes, 'option_files': {'ablation/vsrm_base.yml': trained}}
     store(tmp_path, 'vsrm_tab3', 'window_attention', 'reds4', {'psnr': 25.0}, **more)
     figures = {'parameters': 8.49e6, 'multiply_adds': 101.8e9, 'scans': 19e9}
     store(tmp_path, 'vsrm_tab3', 'mamba', 'complexity', figures, changes={})
@@ -65,6 +66,45 @@ def test_markdown(ablation):
         '[4] data: /clips',
     ]
     assert 'Ours on: NVIDIA H200, torch 2.11.' in text
+
+
+@pytest.mark.parametrize(
+    ('change', 'noted'),
+    [
+        ('train.fix_flow: 2 (5000)', False),  # of 100 of 300,000 iterations
+        ('train.fix_flow: 1000000 (5000)', True),
+        ('train.fix_flow: 2 (not set)', True),
+        ('train.scheduler.periods: [33, 67] (100000, 200000)', True),
+        ('train.scheduler.periods: [33, 67] ([100000, 200000])', False),
+        ('train.scheduler.periods: [50, 50] ([100000, 200000])', True),
+        ('train.warmup_iter: 50 (-1)', True),
+        ('logger.print_freq: 1 (100)', False),
+        ('train.optim_g.lr: 0.0004 (0.0002)', True),
+    ],
+)
+def test_what_follows_from_the_length_is_not_said_again(tmp_path, change, noted):
+    changes = {'changes': {'ablation/vsrm_base.yml': [change]}, 'schedule': SCHEDULE, 'option_files': {}}
+    store(tmp_path, 'vsrm_tab3', 'mamba', 'reds4', {'psnr': 25.0}, **changes)
+    notes = beside(ENTRIES['vsrm_tab3'], tmp_path).notes
+    assert (f'with {change}' in notes) == noted
+    assert len(notes) == 1 + noted
+
+
+@pytest.mark.parametrize(
+    ('roots', 'said'),
+    [
+        (['/clips/train/GT (datasets/reds/train/GT)', '/clips/test/GT (datasets/reds/test/GT)'], '/clips'),
+        (['/clips/train/GT (datasets/reds/train/GT)', '/clips/mine/GT (datasets/reds/test/GT)'], '/clips'),
+        (['mine/a/GT (datasets/Vid4/GT)', '/data/b (datasets/vimeo90k)'], 'mine/a, /data/b'),
+        (['/a (1)/GT (datasets/reds/GT)'], '/a (1)'),
+        (['reds/GT (datasets/reds/GT)'], 'reds/GT'),
+    ],
+    ids=str,
+)
+def test_data_of_several_places(tmp_path, roots, said):
+    changes = {'changes': {'test.yml': [f'datasets.test.dataroot_gt: {root}' for root in roots]}, 'option_files': {}}
+    store(tmp_path, 'vsrm_tab3', 'mamba', 'reds4', {'psnr': 25.0}, **changes)
+    assert beside(ENTRIES['vsrm_tab3'], tmp_path).notes == [f'data: {said}']
 
 
 def test_csv(ablation):
@@ -185,6 +225,9 @@ def test_without_matplotlib(tmp_path, monkeypatch, capsys):
         return imported(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, '__import__', missing)
-    assert cli.main(['tables', 'render', 'medvsr_fig1', '--output', str(tmp_path)]) == 2
-    assert 'pip install "basicsr_ssm[plots]"' in capsys.readouterr().err
+    assert cli.main(['tables', 'render', 'medvsr_fig1', 'medvsr_tab2', '--output', str(tmp_path)]) == 1
+    assert 'error: medvsr_fig1 has no picture: ' in (said := capsys.readouterr().err)
+    assert 'pip install "basicsr_ssm[plots]"' in said
+    for name in ('medvsr_fig1', 'medvsr_tab2'):  # all that needs no picture
+        assert all((tmp_path / f'{name}.{suffix}').is_file() for suffix in ('md', 'csv', 'tex'))
     assert cli.main(['tables', 'render', 'medvsr_tab1', '--output', str(tmp_path)]) == 0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
+
+from basicsr_ssm.models.weight_average import untrained_share
 from basicsr_ssm.tables.entries.entry import Entry, Metric, Row
 from basicsr_ssm.tables.published_figures import published
+from basicsr_ssm.tables.rendering.schedule_changes import of_schedule
 from basicsr_ssm.tables.running.results import read_result
 
 _LOCAL = re.compile(r'\.(dataroot_\w+|num_worker_per_gpu|pin_memory|persistent_workers): ')
@@ -110,7 +113,7 @@ def _notes(line: Line) -> list[str]:
             if schedule and schedule['iterations'] != schedule['published_iterations']:
                 done, of = schedule['iterations'], schedule['published_iterations']
                 notes.append(f'NOT THE SCHEDULE OF THE PAPER: {done} of {of} iterations')
-        if share := part.get('untrained_share'):
+        if share := _untrained(part):
             notes.append(f'{share:.0%} of the averaged weights that were tested are untrained (train.ema_decay)')
         weights = part.get('weights')
         if weights and 'option_files' in part:
@@ -120,17 +123,38 @@ def _notes(line: Line) -> list[str]:
         elif weights and name in line.row.measured:  # of a data set's flow
             notes.append(f'flow network {Path(weights["file"]).name}, SHA-256 {weights["sha256"][:8]}…')
         changes = [change for changes in part.get('changes', {}).values() for change in changes]
-        roots = [change.partition(': ')[2].partition(' (')[0] for change in changes if '.dataroot_' in change]
-        if roots:
-            data[os.path.commonpath(roots) or roots[0]] = None
-        # how often a training says something is no matter of its result; its length has been noted
-        quiet = ('logger.', 'val.val_freq', 'train.total_iter', 'train.scheduler.periods', 'train.fix_flow')
-        options |= dict.fromkeys(c for c in changes if not c.startswith(quiet) and not _LOCAL.search(c))
+        data |= dict.fromkeys(_data_folder(change) for change in changes if '.dataroot_' in change)
+        shares = _shares(part)
+        options |= dict.fromkeys(c for c in changes if not (_LOCAL.search(c) or of_schedule(c, shares)))
     if options:
         notes.append(f'with {"; ".join(options)}')
     if data:
-        notes.append(f'data: {", ".join(data)}')
+        inside = {folder for folder in data if any(str(above) in data for above in Path(folder).parents)}
+        notes.append(f'data: {", ".join(folder for folder in data if folder not in inside)}')
     return list(dict.fromkeys(notes))
+
+
+def _shares(part: dict) -> list[float]:
+    """How long its trainings were, of what their option files have."""
+    schedules = [*part.get('before', []), part.get('schedule')]
+    return [schedule['iterations'] / schedule['published_iterations'] for schedule in schedules if schedule]
+
+
+def _untrained(part: dict) -> float:
+    """How much of the weights that were tested is of before the training."""
+    files = {file['kind']: yaml.safe_load(file['text']) for file in part.get('option_files', {}).values()}
+    if 'train' not in files or not (files.get('test', {}).get('val') or {}).get('use_ema', True):
+        return 0
+    return untrained_share(files['train']['train'], files['train'].get('path'))
+
+
+def _data_folder(change: str) -> str:
+    """'datasets.train.dataroot_gt: /clips/train/GT (datasets/reds/train/GT)' → '/clips'."""
+    new, _, old = change.partition(': ')[2].removesuffix(')').rpartition(' (')
+    parts, before = list(Path(new).parts), list(Path(old).parts)
+    while parts and before and parts[-1] == before[-1]:
+        del parts[-1], before[-1]
+    return str(Path(*parts)) if parts else new
 
 
 def _machines(lines: list[Line]) -> list[str]:

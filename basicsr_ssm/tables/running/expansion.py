@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.models.weight_average import untrained_share
 from basicsr_ssm.options import check_options, read_options
 from basicsr_ssm.tables.entries.entry import Row, Trained
 from basicsr_ssm.tables.running.measured import measured_part
@@ -81,9 +80,6 @@ def _tested(row: Row, trained: Trained, test: str, request: Request, settings: S
     }
     if weights is None:
         checkpoint, tested = training.latest, training.steps[-1].digest
-        share = untrained_share(training.options['train'], training.options['path'])
-        if share and (options.get('val') or {}).get('use_ema', True):
-            about['untrained_share'] = share
     else:
         checkpoint, tested = weights.resolve(), weights_checksum(weights)
         about['weights'] = {'file': str(weights), 'sha256': tested}

@@ -28,6 +28,8 @@ def measured_part(row: Row, name: str, network: Mapping | None, request: Request
     options = {'network_g': dict(network), name: dict(measured.settings)}
     recipe = copy.deepcopy(options)
     settings.apply(options, ('network_g', name), any_key=(name,))
+    if not measured.weights and 'spynet_path' not in network:  # meant for trainings: no figure depends on it
+        options['network_g'].pop('spynet_path', None)
     about: dict = {'network': options['network_g'], 'settings': dict(options[name])}
     weights = request.weights_of(row, name) if measured.weights else None
     if weights is not None:
@@ -63,7 +65,8 @@ def _flow_error(row: Row, name: str, measured: Measured, request: Request, setti
     folder = request.runs / f'{name}-{row.id}-{own[:8]}'
     words = ['--data', f'{row.id}={root}', '--spynet', str(spynet), '--output', str(folder)]
     for key, value in options[name].items():
-        words += [f'--{key.replace("_", "-")}', *(() if value is True else (str(value),))]
+        if value is not False:
+            words += [f'--{key.replace("_", "-")}', *(() if value is True else (str(value),))]
     step = Step(
         'flow-error',
         folder,

@@ -43,13 +43,16 @@ def machine(gpu: str | None) -> dict:
 
 
 def environment(gpu: str | None) -> dict[str, str]:
-    """For a command that sees this GPU alone; None: the first one that this process sees."""
-    first = os.environ.get('CUDA_VISIBLE_DEVICES', '0').split(',')[0]
+    """For a command that sees this GPU alone: by its number among those that this process sees; None: the first one."""
+    visible = os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',')
+    number = int(gpu or 0) if (gpu or '0').isdecimal() else None
+    if visible != [''] and number is not None and number < len(visible):
+        gpu = visible[number]
     root = str(Path(basicsr_ssm.__file__).parents[1])
     path = os.environ.get('PYTHONPATH')
     return {
         **os.environ,
-        'CUDA_VISIBLE_DEVICES': first if gpu is None else gpu,
+        'CUDA_VISIBLE_DEVICES': '0' if gpu is None else gpu,
         'PYTHONPATH': f'{root}{os.pathsep}{path}' if path else root,
     }
 
