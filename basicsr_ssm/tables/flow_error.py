@@ -40,17 +40,22 @@ def measure_clips(
     frames: int | None = None,
     field_of_view: bool = False,
     done: Callable[[str, FlowError], None] = lambda clip, error: None,
+    skip: Callable[[str], None] = lambda clip: None,
 ) -> dict[str, FlowError]:
-    """Clip → its error.
+    """Clip → its error; clips of fewer than two frames are left out.
 
     Args:
         most_clips: only the first ones.
         frames: only the first ones of each clip.
         field_of_view: leave out what is black all through a clip (see clips/field_of_view.py).
         done: told of each clip.
+        skip: told of each clip that is left out.
     """
     errors = {}
     for name, read in islice(clips.items(), most_clips):
+        if sum(1 for _ in islice(read(), 2)) < 2:
+            skip(name)
+            continue
         mask = _field_of_view(islice(read(), frames)) if field_of_view else None
         errors[name] = clip_flow_error(flow_net, islice(read(), frames), name, mask)
         done(name, errors[name])

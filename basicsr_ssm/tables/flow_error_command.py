@@ -5,8 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from basicsr_ssm.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+    from basicsr_ssm.metrics.flow_error import FlowError
+    from basicsr_ssm.tables.flow_error import Clips
 
 HELP = "optical-flow error of clips, forward against reversed backward (Eq. 4 of MedVSR's supplement)"
 
@@ -24,13 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the table and writes the files."""
-    import cv2
+    """Writes the files, whole ones after each data set, and prints the table."""
     import torch
 
     from basicsr_ssm.archs.spynet import SpyNet
     from basicsr_ssm.checkpoints import load_spynet
-    from basicsr_ssm.files import write_file, write_json, writing
+    from basicsr_ssm.files import write_json, writing
     from basicsr_ssm.metrics.flow_error import mean_flow_error
     from basicsr_ssm.tables import flow_error
 
@@ -42,19 +49,37 @@ def run(args: argparse.Namespace) -> int:
         args.output.mkdir(parents=True, exist_ok=True)
     errors, rows = {}, []
     for name, clips in data.items():
-
-        def done(clip, error, name=name):
-            print(f'{name}: {clip}: {error.pixel:.3f} px', file=sys.stderr)
-
-        errors[name] = flow_error.measure_clips(flow_net, clips, args.clips, args.frames, args.field_of_view, done)
+        errors[name] = _measure(flow_net, name, clips, args)
+        write_json(args.output / 'flow_error.json', flow_error.as_json(errors))
         _, *pair = flow_error.typical_pair(flow_net, clips, errors[name], args.frames)
         rows.append((name, mean_flow_error(errors[name].values()), *pair))
-    table = flow_error.markdown(errors)
-    write_json(args.output / 'flow_error.json', flow_error.as_json(errors))
-    write_file(args.output / 'flow_error.md', table.encode())
-    write_file(args.output / 'flow_error.png', cv2.imencode('.png', flow_error.picture(rows))[1].tobytes())
-    print(table, end='')
+        _show(args.output, flow_error.markdown(errors), flow_error.picture(rows))
+    print(flow_error.markdown(errors), end='')
     return 0
+
+
+def _measure(flow_net: nn.Module, name: str, clips: Clips, args: argparse.Namespace) -> dict[str, FlowError]:
+    from basicsr_ssm.tables.flow_error import measure_clips
+
+    def done(clip: str, error: FlowError) -> None:
+        print(f'{name}: {clip}: {error.pixel:.3f} px', file=sys.stderr)
+
+    def skip(clip: str) -> None:
+        print(f'{name}: {clip}: left out, flow needs at least two frames', file=sys.stderr)
+
+    errors = measure_clips(flow_net, clips, args.clips, args.frames, args.field_of_view, done, skip)
+    if not errors:
+        raise UserError(f'{name}: no clip has two frames, and flow needs them')
+    return errors
+
+
+def _show(folder: Path, table: str, picture: np.ndarray) -> None:
+    import cv2
+
+    from basicsr_ssm.files import write_file
+
+    write_file(folder / 'flow_error.md', table.encode())
+    write_file(folder / 'flow_error.png', cv2.imencode('.png', picture)[1].tobytes())
 
 
 def named(words: list[str]) -> dict[str, Path]:

@@ -13,6 +13,7 @@ from basicsr_ssm.tables.list_command import OUTPUT
 from basicsr_ssm.tables.running import KINDS
 
 if TYPE_CHECKING:
+    from basicsr_ssm.tables.entries.entry import Row
     from basicsr_ssm.tables.running.plan import Job
     from basicsr_ssm.tables.running.request import Request
 
@@ -50,23 +51,29 @@ def run(args: argparse.Namespace) -> int:
     entries = find_entries(args.names)
     if args.row and len(entries) > 1:
         raise UserError('--row: give one table alone with it')
+    if args.gpus and args.slurm:
+        raise UserError('--gpus: SLURM gives each job its GPU')
     request = _request(args)
     jobs = plan_jobs([(entry, row) for entry in entries for row in find_rows(entry, args.row)], request)
+    _check_used(jobs, request)
     if args.dry_run:
         _show(jobs, request, args)
         return 0
     for job in jobs:
         for part, reason in job.lacking.items():
             _say(f'{job.name}: {part} not run: {reason}')
-        if job.kept and not job.parts:
-            _say(f'{job.name}: finished before')
+    # before jobs are run: what is done of their parts is removed
+    finished = [job for job in jobs if job.kept and not job.parts and not job.lacking]
+    for job in finished:
+        _say(f'{job.name}: finished before')
+    lacking = sum(bool(job.lacking) for job in jobs)
     left = [job for job in jobs if job.parts]
     failed = (
-        submit(left, request, lambda job: _again(args, job), _say)
+        submit(left, request, lambda job: _again(args, job, request), _say)
         if args.slurm
         else run_jobs(left, request, args.gpus, _say)
     )
-    return _summary(jobs, len(left), failed, args.slurm)
+    return _summary(len(left), len(finished), lacking, failed, args.slurm)
 
 
 def _request(args: argparse.Namespace) -> Request:
@@ -94,6 +101,20 @@ def _named(option: str, words: list[str]) -> dict[str, str]:
     return result
 
 
+def _check_used(jobs: list[Job], request: Request) -> None:
+    """Refuse what no part that is asked for takes, whether it is left to do or finished."""
+    if request.iterations is not None and not any(_is_trained(job.row, request) for job in jobs):
+        raise UserError('--iterations: none of these rows is trained')
+    for name in request.weights:
+        if not any(name in job.weights for job in jobs if job.parts or job.kept):
+            raise UserError(f'--weights {name}: nothing that these rows are asked for takes it')
+
+
+def _is_trained(row: Row, request: Request) -> bool:
+    tests = ((trained, test) for trained in row.trained if trained.train for test in trained.tests)
+    return any(request.wants('trained', test) and request.weights_of(row, test) is None for _, test in tests)
+
+
 def _show(jobs: list[Job], request: Request, args: argparse.Namespace) -> None:
     from basicsr_ssm.tables.running.slurm import script
 
@@ -104,7 +125,7 @@ def _show(jobs: list[Job], request: Request, args: argparse.Namespace) -> None:
         for name, reason in job.lacking.items():
             print(f'  {name}: {reason}')
         if args.slurm and job.parts:
-            print(script(job, request, _again(args, job)))
+            print(script(job, request, _again(args, job, request)))
             continue
         for part in job.parts:
             print(f'  {part.name}:')
@@ -114,10 +135,11 @@ def _show(jobs: list[Job], request: Request, args: argparse.Namespace) -> None:
                 print(''.join(f'      {source}: {change}\n' for change in changes), end='')
 
 
-def _again(args: argparse.Namespace, job: Job) -> list[str]:
+def _again(args: argparse.Namespace, job: Job, request: Request) -> list[str]:
     """The arguments of this command for one row: those that it uses."""
     words = ['--output', str(args.output.resolve())]
-    for option, value in (('--iterations', args.iterations), ('--options', args.options)):
+    iterations = args.iterations if _is_trained(job.row, request) else None
+    for option, value in (('--iterations', iterations), ('--options', args.options)):
         words += [option, str(value)] if value is not None else []
     used = {*job.data, *job.weights}
     parts = {*KINDS, *job.row.parts()}
@@ -131,10 +153,8 @@ def _again(args: argparse.Namespace, job: Job) -> list[str]:
     return words + (['--replace'] if args.replace else [])
 
 
-def _summary(jobs: list[Job], count: int, failed: dict[str, str], slurm: bool) -> int:
+def _summary(count: int, finished: int, lacking: int, failed: dict[str, str], slurm: bool) -> int:
     """Prints it, and returns the exit status; `count` jobs had something left."""
-    finished = sum(bool(job.kept) and not job.parts for job in jobs)
-    lacking = sum(bool(job.lacking) for job in jobs)
     verb = 'submitted' if slurm else 'run'
     done = f'{count - len(failed)} rows {verb}, {finished} finished before'
     _say(f'{done}, {lacking} lack weights, {len(failed)} failed')

@@ -57,6 +57,50 @@ def test_command(tmp_path, folders, spynet, capsys):
     assert list(json.loads((tmp_path / 'fewer/flow_error.json').read_text())['films']['clips']) == ['a']
 
 
+def command(out, spynet, *data):
+    return cli.main([str(w) for w in ('tables', 'flow-error', '--data', *data, '--spynet', spynet, '--output', out)])
+
+
+def shorten(folder, *clips):
+    """To one frame."""
+    for clip in clips:
+        for file in ('1.png', '2.png'):
+            (folder / clip / file).unlink()
+
+
+@pytest.mark.parametrize('more', [[], ['--field-of-view']])
+def test_a_clip_of_one_frame_is_left_out(tmp_path, folders, spynet, capsys, more):
+    shorten(folders[1], 'a')
+    assert command(tmp_path / 'out', spynet, *folders, *more) == 0
+    said = capsys.readouterr()
+    assert 'clinic: a: left out, flow needs at least two frames\n' in said.err
+    values = json.loads((tmp_path / 'out/flow_error.json').read_text())
+    assert {name: list(of['clips']) for name, of in values.items()} == {'nature': ['a', 'b'], 'clinic': ['b']}
+    assert '| clinic   | 1 ' in said.out
+
+
+def test_what_is_measured_is_kept_where_a_later_data_set_fails(tmp_path, folders, spynet, capsys):
+    assert command(tmp_path / 'alone', spynet, folders[0]) == 0
+    shorten(folders[1], 'a', 'b')
+    assert command(tmp_path / 'out', spynet, *folders) == 2
+    assert 'error: clinic: no clip has two frames' in capsys.readouterr().err
+    names = ['flow_error.json', 'flow_error.md', 'flow_error.png']
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == names
+    for name in names:
+        assert (tmp_path / 'out' / name).read_bytes() == (tmp_path / 'alone' / name).read_bytes()
+
+
+def test_what_is_measured_is_kept_where_a_later_data_set_is_interrupted(tmp_path, folders, spynet, monkeypatch):
+    def interrupted(flow_net, frames, clip, mask):
+        if list((tmp_path / 'out').iterdir()):
+            raise KeyboardInterrupt
+        return clip_flow_error(flow_net, frames, clip, mask)
+
+    monkeypatch.setattr('basicsr_ssm.tables.flow_error.clip_flow_error', interrupted)
+    assert command(tmp_path / 'out', spynet, *folders) == 130
+    assert list(json.loads((tmp_path / 'out/flow_error.json').read_text())) == ['nature']
+
+
 def test_clips_of_an_lmdb_are_those_of_the_folder(tmp_path, folders):
     root = tmp_path / 'GT.lmdb'
     environment = lmdb.open(str(root), map_size=1 << 22)

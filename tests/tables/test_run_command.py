@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import stat
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,9 +14,12 @@ import numpy as np
 import pytest
 
 from basicsr_ssm import cli
+from basicsr_ssm.tables import run_command
 from basicsr_ssm.tables.entries import ENTRIES
 from basicsr_ssm.tables.running.jobs import plan_jobs
 from basicsr_ssm.tables.running.request import Request
+
+FAKE = (sys.executable, str(Path(__file__).with_name('fake_program.py')))
 
 
 @pytest.fixture
@@ -78,6 +83,43 @@ def test_dry_run_writes_nothing(tmp_path, monkeypatch, capsys):
 
 
 @pytest.fixture
+def run(runs, monkeypatch, capsys):
+    """`tables run` with the fake program → the last line that it says."""
+    asked = run_command._request
+    monkeypatch.setattr(run_command, '_request', lambda args: replace(asked(args), program=FAKE))
+
+    def run(*words):
+        assert cli.main(['tables', 'run', *words]) == 0
+        return capsys.readouterr().err.splitlines()[-1]
+
+    return run
+
+
+def test_a_row_is_run_or_was_finished_before(run):
+    row = ['vsrm_tab8', '--row', 'VSRM']
+    assert run(*row, '--only', 'complexity') == '1 rows run, 0 finished before, 0 lack weights, 0 failed'
+    assert run(*row) == '1 rows run, 0 finished before, 0 lack weights, 0 failed'
+    assert run(*row) == '0 rows run, 1 finished before, 0 lack weights, 0 failed'
+    assert run('vsrm_tab8') == '3 rows run, 1 finished before, 0 lack weights, 0 failed'
+
+
+def test_a_row_that_lacks_weights_is_not_finished(run):
+    row = ['vsrm_tab2', '--row', 'BasicVSR']
+    run(*row, '--only', 'measured')
+    assert run(*row) == '0 rows run, 0 finished before, 1 lack weights, 0 failed'
+
+
+def test_iterations_and_weights_of_finished_parts_are_no_mistake(run, tmp_path):
+    row = ['medvsr_tab2', '--row', 't-3', '--iterations', '5']
+    run(*row)
+    assert run(*row) == '0 rows run, 1 finished before, 0 lack weights, 0 failed'
+    (tmp_path / 'peer.pth').write_text('weights')
+    row = ['vsrm_tab2', '--row', 'BasicVSR', '--weights', 'BasicVSR=peer.pth']
+    run(*row)
+    assert run(*row) == '0 rows run, 1 finished before, 0 lack weights, 0 failed'
+
+
+@pytest.fixture
 def sbatch(tmp_path, monkeypatch):
     """Says the number of the job, and writes down what it was given. Options are checked without building networks."""
     monkeypatch.setattr('basicsr_ssm.options.schema._Check.dry_build', lambda *args: None)
@@ -111,6 +153,15 @@ def test_slurm(tmp_path, sbatch, capsys):
     assert '12 rows submitted' in capsys.readouterr().err
 
 
+def test_slurm_shortens_the_trainings_alone(tmp_path, sbatch):
+    """A row that is not trained is not given --iterations, which it would refuse."""
+    assert cli.main(['tables', 'run', 'vsrm_tab2', 'vsrm_tab8', '--slurm', '--iterations', '50']) == 0
+    folder = tmp_path / 'results/tables'
+    assert '--iterations 50' in (folder / 'vsrm_tab2/VSRM-6.sbatch').read_text()
+    for row in ('vsrm_tab2/BasicVSR', 'vsrm_tab8/VSRM'):
+        assert '--iterations' not in (folder / f'{row}.sbatch').read_text()
+
+
 def test_slurm_without_sbatch(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('PATH', str(tmp_path))
@@ -126,11 +177,23 @@ def test_slurm_without_sbatch(tmp_path, monkeypatch, capsys):
         (['medvsr_tab1', 'medvsr_tab2', '--row', 'both'], '--row: give one table alone'),
         (['medvsr_tab1', '--data', 'hyperkvasir'], '--data hyperkvasir: expected NAME=DIR'),
         (['medvsr_tab1', '--options', 'nowhere'], 'cannot read option file nowhere/'),
+        (['medvsr_tab1', '--gpus', '0', '--slurm'], '--gpus: SLURM gives each job its GPU'),
+        (['vsrm_tab8', '--only', 'complexity', '--iterations', '5'], '--iterations: none of these rows is trained'),
+        (['vsrm_tab2', '--row', 'BasicVSR', '--iterations', '5'], '--iterations: none of these rows is trained'),
+        (['vsrm_tab2', '--only', 'measured', '--iterations', '5'], '--iterations: none of these rows is trained'),
+        (
+            ['vsrm_tab2', '--row', 'BasicVSR', '--only', 'measured', '--weights', 'BasicVSR=F'],
+            '--weights BasicVSR: nothing that these rows are asked for takes it',
+        ),
+        (
+            ['medvsr_eq4', 'vsrm_tab8', '--only', 'latency', '--weights', 'SpyNet=F'],
+            '--weights SpyNet: nothing that these rows are asked for takes it',
+        ),
     ],
 )
 def test_what_is_refused(words, said, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(['tables', 'run', *words]) == 2
+    assert cli.main(['tables', 'run', *words, '--dry-run']) == 2
     assert said in capsys.readouterr().err
 
 

@@ -11,13 +11,24 @@ import importlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import ModuleType
+
+from basicsr_ssm.tables.measurements.settings import check_names
 
 Measurement = Callable[[dict, dict, Path], dict]
 
 
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f'basicsr_ssm.tables.measurements.{name}')
+
+
 def _measure(name: str, network: dict, settings: dict, folder: Path) -> dict:
-    module = importlib.import_module(f'basicsr_ssm.tables.measurements.{name}')
-    return module.measure(network, settings, Path(folder))
+    return _module(name).measure(network, settings, Path(folder))
+
+
+def check_settings(name: str, settings: dict) -> None:
+    """Raises a UserError for a setting that a measurement does not have. Values are checked where it is made."""
+    check_names(_module(name).Settings, name, settings)
 
 
 MEASUREMENTS: dict[str, Measurement] = {

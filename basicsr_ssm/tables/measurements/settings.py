@@ -19,14 +19,19 @@ def read_settings(kind: type[Settings], measurement: str, given: dict) -> Settin
     Raises:
         UserError: an unknown setting, with those that there are, or a bad value.
     """
-    known = [field.name for field in fields(kind)]
-    for name in given:
-        if name not in known:
-            raise UserError(f'{measurement}: no setting {name!r}; {did_you_mean(name, known)}')
+    check_names(kind, measurement, given)
     try:
         return kind(**given)
     except UserError as error:
         raise UserError(f'{measurement}: {error}') from None
+
+
+def check_names(kind: type, measurement: str, given: Iterable[str]) -> None:
+    """Raises a UserError for a setting that ``kind``, a dataclass, does not have, with those that it has."""
+    known = [field.name for field in fields(kind)]
+    for name in given:
+        if name not in known:
+            raise UserError(f'{measurement}: no setting {name!r}; {did_you_mean(name, known)}')
 
 
 def whole(name: str, value: object, least: int = 1) -> int:

@@ -30,11 +30,12 @@ GRACE = 10  # seconds, for commands that are told to end
 
 @dataclass
 class Running:
-    """A command on its way."""
+    """A command on its way; what it says begins at `said_from` in the log, in bytes."""
 
     step: Step
     process: subprocess.Popen
     lock: IO
+    said_from: int
     started: datetime
     clock: float
 
@@ -185,6 +186,7 @@ def _start(step: Step, lane: Lane, lock: IO, request: Request) -> Running:
     with writing(step.log), step.log.open('a', encoding='utf-8') as log:
         log.write(f'{started:%Y-%m-%d %H:%M:%S} {shlex.join(argv)}\n')
         log.flush()
+        said_from = os.fstat(log.fileno()).st_size
         process = subprocess.Popen(
             [sys.executable, ends_with_parent.__file__, str(os.getpid()), *argv],
             stdin=subprocess.DEVNULL,
@@ -192,7 +194,7 @@ def _start(step: Step, lane: Lane, lock: IO, request: Request) -> Running:
             stderr=subprocess.STDOUT,
             env=provenance.environment(lane.gpu),
         )
-    return Running(step, process, lock, started, time.monotonic())
+    return Running(step, process, lock, said_from, started, time.monotonic())
 
 
 def _finish(running: Running, gpu: str | None) -> None:
@@ -200,7 +202,7 @@ def _finish(running: Running, gpu: str | None) -> None:
     if status:
         # the kernel kills what asks for more memory than there is
         why = f'was killed by signal {-status}' if status < 0 else f'ended with status {status}'
-        raise StepError(step, f'{step.kind} {why}: {_last_words(step.log)} ({step.log})')
+        raise StepError(step, f'{step.kind} {why}: {_last_words(step.log, running.said_from)} ({step.log})')
     record = {
         'kind': step.kind,
         'digest': step.digest,
@@ -219,8 +221,11 @@ def _starts(step: Step) -> int:
     return sum(line.rstrip().endswith(command) for line in step.log.open(encoding='utf-8', errors='replace'))
 
 
-def _last_words(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(encoding='utf-8', errors='replace').splitlines() if line.strip()]
+def _last_words(log: Path, said_from: int) -> str:
+    with log.open('rb') as file:
+        file.seek(said_from)  # earlier attempts failed of something else
+        text = file.read().decode('utf-8', errors='replace')
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith('error: ')]
     return (errors or lines or ['it said nothing'])[-1]
 

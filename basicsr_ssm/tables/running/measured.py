@@ -9,6 +9,7 @@ from pathlib import Path
 
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.tables.entries.entry import Measured, Row
+from basicsr_ssm.tables.measurements import check_settings
 from basicsr_ssm.tables.running.option_file import Settings, differences, digest
 from basicsr_ssm.tables.running.plan import Part, Step
 from basicsr_ssm.tables.running.request import SPYNET, Request, weights_checksum
@@ -20,7 +21,7 @@ def measured_part(row: Row, name: str, network: Mapping | None, request: Request
     """A measurement of a row's network, or of its data set's optical flow.
 
     Raises:
-        UserError: weights that cannot be read.
+        UserError: weights that cannot be read; a setting that the measurement does not have.
     """
     measured = row.measured[name]
     if measured.data is not None:
@@ -28,6 +29,7 @@ def measured_part(row: Row, name: str, network: Mapping | None, request: Request
     options = {'network_g': dict(network), name: dict(measured.settings)}
     recipe = copy.deepcopy(options)
     settings.apply(options, ('network_g', name), any_key=(name,))
+    check_settings(name, options[name])
     if not measured.weights and 'spynet_path' not in network:  # meant for trainings: no figure depends on it
         options['network_g'].pop('spynet_path', None)
     about: dict = {'network': options['network_g'], 'settings': dict(options[name])}
