@@ -31,7 +31,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--debug', action='store_true', help='log every iteration, validate and save every 8')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by older launchers; not needed')
     parser.add_argument(
-        '--force_yml', nargs='+', metavar='KEY:KEY=VALUE', default=[], help='change options: train:optim_g:lr=1e-4'
+        '--force_yml',
+        action='extend',
+        nargs='+',
+        metavar='KEY:KEY=VALUE',
+        default=[],
+        help='change options: train:optim_g:lr=1e-4',
     )
 
 

@@ -82,6 +82,27 @@ def test_forced_options_reach_the_run(tmp_path, capsys, monkeypatch):
     assert 'an epoch of clips has 1 × 1' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    'words, option, name',
+    [
+        ('train -opt x.yml', '--force_yml', 'force_yml'),
+        ('test -opt x.yml', '--force_yml', 'force_yml'),
+        ('compare -opt x.yml', '--force_yml', 'force_yml'),
+        ('report results --output x.html', '--force_yml', 'force_yml'),
+        ('report results --output x.html', '--frames', 'frames'),
+        ('tables run all', '--set', 'settings'),
+        ('tables run all', '--data', 'data'),
+        ('tables run all', '--weights', 'weights'),
+        ('tables run all', '--row', 'row'),
+        ('tables run all', '--only', 'only'),
+        ('tables flow-error --spynet x.pth --output x', '--data', 'data'),
+    ],
+)
+def test_an_option_given_again_adds_to_the_first(words, option, name):
+    argv = [*words.split(), option, 'a=1', 'b=2', option, 'c=3']
+    assert getattr(cli._parser(argv).parse_args(argv), name) == ['a=1', 'b=2', 'c=3']
+
+
 def test_nobody_reads_the_output():
     """As `basicsr-ssm tables list | head` leaves it."""
     read, write = os.pipe()

@@ -21,7 +21,7 @@ HELP = "optical-flow error of clips, forward against reversed backward (Eq. 4 of
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     data = 'an LMDB, or a folder with videos or folders of frames; the name is for the table'
-    parser.add_argument('--data', required=True, nargs='+', metavar='[NAME=]DIR', help=data)
+    parser.add_argument('--data', required=True, action='extend', nargs='+', metavar='[NAME=]DIR', help=data)
     spynet = 'pretrained SpyNet, or a checkpoint with one inside'
     parser.add_argument('--spynet', required=True, type=Path, metavar='FILE', help=spynet)
     parser.add_argument('--output', required=True, type=Path, metavar='DIR', help='for flow_error.json, .md and .png')

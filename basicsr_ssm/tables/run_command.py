@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,19 +23,20 @@ HELP = "run rows of the papers' tables: train, test, measure; what is finished i
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    several = partial(add, action='extend', nargs='+', default=[])
     add('names', nargs='+', metavar='NAME', help='tables or figures of `tables list`, or all')
-    add('--row', nargs='+', default=[], metavar='ROW', help='only these rows')
+    several('--row', metavar='ROW', help='only these rows')
     only = 'only what is trained and tested, only what is measured, or only these tests and measurements'
-    add('--only', nargs='+', default=[], metavar='trained|measured|NAME', help=only)
+    several('--only', metavar='trained|measured|NAME', help=only)
     add('--output', type=Path, default=OUTPUT, metavar='DIR', help=f'results and runs (default: {OUTPUT})')
     add('--options', type=Path, metavar='DIR', help="folder of option files (default: the checkout's, or ./options)")
-    add('--data', nargs='+', default=[], metavar='NAME=DIR', help='hyperkvasir=DIR stands for datasets/hyperkvasir')
+    several('--data', metavar='NAME=DIR', help='hyperkvasir=DIR stands for datasets/hyperkvasir')
     weights = 'test a checkpoint in place of a training; SpyNet=FILE is the flow network of the flow error'
-    add('--weights', nargs='+', default=[], metavar='ROW[/TEST]=FILE', help=weights)
+    several('--weights', metavar='ROW[/TEST]=FILE', help=weights)
     iterations = 'shorten all trainings to this length; such results are marked'
     add('--iterations', type=_positive, metavar='N', help=iterations)
     settings = 'change options, as --force_yml does, or settings of a measurement: latency:frames=6; such are marked'
-    add('--set', nargs='+', default=[], metavar='KEY:KEY=VALUE', dest='settings', help=settings)
+    several('--set', metavar='KEY:KEY=VALUE', dest='settings', help=settings)
     add('--gpus', type=_gpus, metavar='0,1', help='run rows side by side, one on each of these GPUs')
     add('--slurm', action='store_true', help='hand each row to sbatch')
     add('--dry-run', action='store_true', help='say what would be done, and write nothing')

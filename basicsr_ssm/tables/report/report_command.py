@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--output', type=Path, required=True, metavar='FILE.html', help='the page')
     parser.add_argument(
         '--frames',
+        action='extend',
         nargs='+',
         metavar='CLIP:N',
         help='frames to show, counted from 0; CLIP alone: its middle one and those of the largest and smallest gain '
@@ -40,7 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('-opt', metavar='FILE.yml', help='option file of the test, if its clips have moved since')
     parser.add_argument(
-        '--force_yml', nargs='+', metavar='KEY:KEY=VALUE', default=[], help='change options of that file'
+        '--force_yml',
+        action='extend',
+        nargs='+',
+        metavar='KEY:KEY=VALUE',
+        default=[],
+        help='change options of that file',
     )
 
 
