@@ -125,6 +125,46 @@ def test_overrides_may_add_what_is_known():
         apply_overrides(opt, ['train:grad_clipp=0.5'], known_keys)
 
 
+@pytest.mark.parametrize(
+    'path, value',
+    [
+        ('train:pixel_opt:eps', 1e-6),
+        ('train:perceptual_opt:style_weight', 0.5),
+        ('train:gan_opt:real_label_val', 0.9),
+        ('train:extra_losses:1:lambda_re', 0.02),
+        ('val:metrics:psnr:test_y_channel', True),
+        ('val:metrics:psnr:better', 'higher'),
+        ('logger:wandb:resume_id', 'x'),
+    ],
+)
+def test_overrides_may_add_what_losses_and_metrics_take(path, value):
+    opt = copy.deepcopy(OPTIONS)
+    opt['train']['extra_losses'] = [{'type': 'L1Loss'}, {'type': 'FrequencyCharbonnierLoss'}]
+    opt['train'].update(gan_opt={'type': 'GANLoss'}, perceptual_opt={'type': 'PerceptualLoss'})
+    opt['logger']['wandb'] = {'project': 'x'}
+    apply_overrides(opt, [f'{path}={value}'], known_keys)
+    for key in path.split(':'):
+        opt = opt[int(key) if key.isdigit() else key]
+    assert opt == value
+
+
+@pytest.mark.parametrize(
+    'entry, message',
+    [
+        ('train:pixel_opt:epps=1e-6', 'no option epps to change; did you mean eps?'),
+        ('train:extra_losses:0:lambda_re=1', 'no option lambda_re to change'),
+        ('train:extra_losses:5:lambda_re=1', '5 is no number of the 1 items'),
+        ('val:metrics:psnr:img=1', 'no option img to change'),
+        ('val:metrics:psnr:crop_boder=1', 'did you mean crop_border?'),
+    ],
+)
+def test_overrides_may_add_nothing_else_to_losses_and_metrics(entry, message):
+    opt = copy.deepcopy(OPTIONS)
+    opt['train']['extra_losses'] = [{'type': 'L1Loss'}]
+    with pytest.raises(OptionError, match=re.escape(message)):
+        apply_overrides(opt, [entry], known_keys)
+
+
 # ---------------------------------------------------------------- checking
 
 

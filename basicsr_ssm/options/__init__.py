@@ -14,7 +14,8 @@ from basicsr.utils import dist_util, set_random_seed
 from basicsr_ssm.launchers import refuse_stray_processes
 from basicsr_ssm.options.errors import OptionError
 from basicsr_ssm.options.overrides import apply_overrides
-from basicsr_ssm.options.schema import check_options, known_keys
+from basicsr_ssm.options.schema import check_options
+from basicsr_ssm.options.settable import known_keys
 from basicsr_ssm.options.yaml_file import read_options
 
 __all__ = ['OptionError', 'apply_overrides', 'check_options', 'known_keys', 'parse_options', 'read_options']

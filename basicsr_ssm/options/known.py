@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from basicsr_ssm.options.kinds import (
+    Kind,
     anything,
     count,
     flag,
@@ -45,8 +46,7 @@ PATH = {
     'experiments_root': optional(text),
     'results_root': optional(text),
 }
-# and for each network_x: pretrain_network_x, strict_load_x, param_key_x
-PATH_OF_NETWORK = {'pretrain_network': optional(text), 'strict_load': flag, 'param_key': optional(text)}
+_PATH_OF_NETWORK = {'pretrain_network': optional(text), 'strict_load': flag, 'param_key': optional(text)}
 
 TRAIN = {
     'total_iter': positive,
@@ -177,3 +177,9 @@ INSTEAD_OF_TYPE = {
     'HKRecurrentTestDataset': 'MedicalClipTestDataset',
     'HKTestDataset': 'MedicalClipTestDataset',
 }
+
+
+def path_of_networks(networks: list[str]) -> dict[str, Kind]:
+    """For each network_x: pretrain_network_x, strict_load_x, param_key_x."""
+    names = [network.removeprefix('network_') for network in networks]
+    return {f'{key}_{name}': kind for name in names for key, kind in _PATH_OF_NETWORK.items()}

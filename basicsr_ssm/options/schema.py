@@ -7,29 +7,16 @@ import re
 from collections.abc import Callable
 
 import torch
-from basicsr.models import lr_scheduler
-from basicsr.utils.registry import (
-    ARCH_REGISTRY,
-    DATASET_REGISTRY,
-    LOSS_REGISTRY,
-    METRIC_REGISTRY,
-    MODEL_REGISTRY,
-    Registry,
-)
 
 from basicsr_ssm.archs.arguments import ArgumentError
 from basicsr_ssm.data.degradations import Degradation
 from basicsr_ssm.options import known
-from basicsr_ssm.options.errors import OptionError, did_you_mean
-from basicsr_ssm.options.kinds import Kind, anything, number, numbers, of_signature, one_of, section
+from basicsr_ssm.options.errors import OptionError
+from basicsr_ssm.options.kinds import of_signature, section
+from basicsr_ssm.options.registered import DATASET, LOSS, METRIC, MODEL, NETWORK, OPTIMIZER, SCHEDULER
+from basicsr_ssm.options.section_check import SectionCheck
 from basicsr_ssm.segments.tiles import LEAST_TILE
 
-SCHEDULERS = {
-    'MultiStepLR': lr_scheduler.MultiStepRestartLR,
-    'MultiStepRestartLR': lr_scheduler.MultiStepRestartLR,
-    'CosineAnnealingRestartLR': lr_scheduler.CosineAnnealingRestartLR,
-}
-OPTIMIZERS = {'Adam': torch.optim.Adam}  # BasicSR 1.4.2 knows no other
 OURS = 'VideoSSMModel'
 OUR_NETWORKS = ('network_g', 'network_d')
 # models whose options are all listed in known.py; another's own may have any in the sections that it reads
@@ -48,44 +35,11 @@ def check_options(opt: dict, is_train: bool, source: str = 'option file') -> Non
         raise OptionError(f'{source}:\n  ' + '\n  '.join(check.problems))
 
 
-def known_keys(opt: dict, path: tuple[str, ...]) -> set[str]:
-    """Keys that may be set in the section at ``path`` (as --force_yml does), also if the file does not have them."""
-    here = opt
-    for key in path:
-        here = here.get(key, {}) if isinstance(here, dict) else {}
-    kind = here.get('type') if isinstance(here, dict) else None
-    if not path:
-        return {*known.GENERAL, *known.GENERAL_OURS}
-    if len(path) == 1:
-        if path[0].startswith('network_') and kind in ARCH_REGISTRY:
-            return {*of_signature(ARCH_REGISTRY.get(kind))[0]}
-        networks = [key for key in opt if key.startswith('network_')]
-        return {
-            'path': {*known.PATH, *_path_of_networks(networks)},
-            'train': {*known.TRAIN, *known.TRAIN_OTHER, *known.TRAIN_OURS},
-            'val': {*known.VAL, *known.VAL_OURS},
-            'logger': {*known.LOGGER},
-            'dist_params': {*known.DIST_PARAMS},
-        }.get(path[0], set())
-    if path[0] == 'datasets':
-        return {*known.LOADER, *known.DATASETS.get(kind, ())}
-    if path == ('train', 'scheduler') and kind in SCHEDULERS:
-        return {*of_signature(SCHEDULERS[kind], ('optimizer',))[0]}
-    if path[0] == 'train' and path[1].startswith('optim_') and kind in OPTIMIZERS:
-        return {*of_signature(OPTIMIZERS[kind], ('params',))[0]}
-    return set()
-
-
-def _path_of_networks(networks: list[str]) -> dict[str, Kind]:
-    names = [network.removeprefix('network_') for network in networks]
-    return {f'{key}_{name}': kind for name in names for key, kind in known.PATH_OF_NETWORK.items()}
-
-
-class _Check:
+class _Check(SectionCheck):
     def __init__(self, opt: dict, is_train: bool):
+        super().__init__()
         self.opt = opt
         self.is_train = is_train
-        self.problems: list[str] = []
 
     def everything(self) -> None:
         opt, model = self.opt, self.opt.get('model_type')
@@ -97,13 +51,13 @@ class _Check:
         self.keys('', opt, {**general, **sections}, wanted, open_ended=not listed)
         self.name()
         self.static_graph()
-        self.registered('model_type', model, MODEL_REGISTRY)
+        self.find('model_type', model, MODEL)
         for phase, dataset in self.inside(opt, 'datasets').items():
             self.dataset(phase, dataset)
         self.different_names()
         for key in networks:
             self.network(key, self.inside(opt, key))
-        self.keys('path', self.inside(opt, 'path'), {**known.PATH, **_path_of_networks(networks)})
+        self.keys('path', self.inside(opt, 'path'), {**known.PATH, **known.path_of_networks(networks)})
         if self.is_train:
             self.train(self.inside(opt, 'train'), listed)
             logger = self.inside(opt, 'logger')
@@ -135,7 +89,7 @@ class _Check:
         if not isinstance(dataset, dict):
             self.problems.append(f'{where}: expected a section of options, got {dataset!r}')
             return
-        registered = self.registered(f'{where}.type', dataset.get('type'), DATASET_REGISTRY)
+        registered = self.find(f'{where}.type', dataset.get('type'), DATASET)
         type_ = known.INSTEAD_OF_TYPE.get(dataset.get('type'), dataset.get('type'))
         wanted = ['name', 'type']
         if kind == 'train':
@@ -168,11 +122,10 @@ class _Check:
             seen.setdefault(name, phase)
 
     def network(self, key: str, options: dict) -> None:
-        network = self.registered(f'{key}.type', options.get('type'), ARCH_REGISTRY)
+        network, wrong = self.described(key, options, NETWORK)
         if network is None:
             return
         ours = network.__module__.startswith('basicsr_ssm.')
-        wrong = self.signature(key, options, network, strict=False)
         kinds, _, _ = of_signature(network)
         if key == 'network_g' and 'scale' in kinds.keys() - wrong and self.opt.get('scale') is not None:
             default = _default(network, 'scale')
@@ -214,16 +167,11 @@ class _Check:
         for key in train:
             if key.startswith('optim_'):
                 options = self.inside(train, key)
-                optimizer = self.one_of(f'train.{key}.type', options.get('type'), OPTIMIZERS, 'optimizer')
-                where = f'train.{key}'
-                wrong = self.signature(where, options, optimizer, leave_out=('params',), more={'lr': number})
+                optimizer, wrong = self.described(f'train.{key}', options, OPTIMIZER)
                 if optimizer is not None:
-                    self.dry_optimizer(where, options, optimizer, wrong)
+                    self.dry_optimizer(f'train.{key}', options, optimizer, wrong)
         options = self.inside(train, 'scheduler')
-        scheduler = self.one_of('train.scheduler.type', options.get('type'), SCHEDULERS, 'scheduler')
-        takes = of_signature(scheduler)[0] if scheduler else {}
-        lists = {key: numbers for key in ('periods', 'milestones') if key in takes}
-        self.signature('train.scheduler', options, scheduler, leave_out=('optimizer',), more=lists)
+        self.described('train.scheduler', options, SCHEDULER)
         self.schedule_lengths(options, train.get('total_iter'))
         for key in ('pixel_opt', 'perceptual_opt', 'gan_opt'):
             self.loss(f'train.{key}', self.inside(train, key))
@@ -253,16 +201,12 @@ class _Check:
             )
 
     def loss(self, where: str, options: dict, needed: bool = False) -> None:
-        if options or needed:
-            loss = self.registered(f'{where}.type', options.get('type'), LOSS_REGISTRY)
-            takes = of_signature(loss)[0] if loss else {}
-            # 'none' would leave no single number to go down from
-            reduction = {'reduction': one_of('mean', 'sum')} if 'reduction' in takes else {}
-            before = len(self.problems)
-            self.signature(where, options, loss, more=reduction)
-            cheap = loss is not None and loss.__module__.startswith(('basicsr_ssm.', 'basicsr.losses.gan_loss'))
-            if cheap and len(self.problems) == before:
-                self.dry_loss(where, options, loss)
+        if not (options or needed):
+            return
+        loss, wrong = self.described(where, options, LOSS)
+        cheap = loss is not None and loss.__module__.startswith(('basicsr_ssm.', 'basicsr.losses.gan_loss'))
+        if cheap and not wrong:
+            self.dry_loss(where, options, loss)
 
     def dry_loss(self, where: str, options: dict, loss: type) -> None:
         """The loss's own checks of its values."""
@@ -282,11 +226,7 @@ class _Check:
             if not isinstance(options, dict):
                 self.problems.append(f'{where}: expected a section of options, got {options!r}')
                 continue
-            metric = self.registered(f'{where}.type', options.get('type'), METRIC_REGISTRY)
-            # these take **kwargs only to let 'better' pass
-            strict = metric is not None and metric.__module__.startswith(('basicsr.', 'basicsr_ssm.'))
-            better = {'better': one_of('higher', 'lower')}
-            self.signature(where, options, metric, leave_out=('img', 'img2', 'mask'), more=better, strict=strict)
+            self.described(where, options, METRIC)
 
     def parts_of_clips(self, val: dict) -> None:
         """What validation gives the network at once."""
@@ -301,63 +241,6 @@ class _Check:
             self.problems.append('val.segment: remove it: center_frame_only takes each clip whole')
         if tile is not None and 0 < tile < LEAST_TILE:
             self.problems.append(f'val.tile: at least {LEAST_TILE} pixels, or 0 for whole frames, got {tile}')
-
-    # ------------------------------------------------------------ tools
-
-    def inside(self, options: dict, key: str) -> dict:
-        value = options.get(key)
-        return value if isinstance(value, dict) else {}
-
-    def keys(self, where: str, options: dict, kinds: dict[str, Kind], wanted=(), open_ended: bool = False) -> set[str]:
-        """Report unknown and missing keys and values of another kind; put converted values in their place.
-
-        Returns:
-            the keys that were reported.
-        """
-        prefix = f'{where}.' if where else ''
-        wrong = {key for key in wanted if options.get(key) is None}
-        for key, value in options.items():
-            if key in kinds:
-                try:
-                    options[key] = kinds[key](value)
-                except (ValueError, OverflowError) as error:
-                    self.problems.append(f'{prefix}{key}: {error}')
-                    wrong.add(key)
-            elif hint := known.INSTEAD_OF_KEY.get(re.sub(r'^datasets\.[^.]*\.', 'datasets.*.', f'{prefix}{key}')):
-                self.problems.append(f'{prefix}{key}: {hint}')
-                wrong.add(key)
-            elif not open_ended:
-                self.problems.append(f'{prefix}{key}: no such option; {did_you_mean(str(key), kinds)}')
-                wrong.add(key)
-        self.problems.extend(f'{prefix}{key}: missing' for key in wanted if options.get(key) is None)
-        return wrong
-
-    def signature(
-        self, where: str, options: dict, function: Callable | None, leave_out=(), more=None, strict: bool = False
-    ) -> set[str]:
-        """Check the options of something registered against what it takes; returns the keys that were reported."""
-        if function is None:
-            return set()
-        kinds, wanted, open_ended = of_signature(function, leave_out)
-        kinds = {'type': anything, **kinds, **(more or {})}
-        return self.keys(where, options, kinds, wanted, open_ended and not strict)
-
-    def registered(self, where: str, name: object, registry: Registry) -> Callable | None:
-        objects = {key: value for full, value in registry for key in (full.removesuffix('_basicsr'), full)}
-        return self.one_of(where, name, objects, registry._name)
-
-    def one_of(self, where: str, name: object, objects: dict, what: str) -> Callable | None:
-        if name is None:
-            if where != 'model_type':  # reported as a missing key
-                self.problems.append(f'{where}: missing; {what}: {", ".join(sorted(objects))}')
-            return None
-        name = str(name)
-        if name in objects:
-            return objects[name]
-        instead = known.INSTEAD_OF_TYPE.get(name)
-        advice = f'write {instead}' if instead else did_you_mean(name, objects)
-        self.problems.append(f'{where}: no {what} {name}; {advice}')
-        return None
 
 
 def _default(function: Callable, name: str) -> object:
