@@ -54,6 +54,8 @@ class _Check(SectionCheck):
         self.find('model_type', model, MODEL)
         for phase, dataset in self.inside(opt, 'datasets').items():
             self.dataset(phase, dataset)
+        if self.is_train and isinstance(opt.get('datasets'), dict) and 'train' not in opt['datasets']:
+            self.problems.append('datasets.train: missing')
         self.different_names()
         for key in networks:
             self.network(key, self.inside(opt, key))
@@ -86,6 +88,8 @@ class _Check(SectionCheck):
         run, kinds = ('training', ('train', 'val')) if self.is_train else ('test', ('test', 'val'))
         if kind not in kinds:
             self.problems.append(f'{where}: a {run} run has data sets {kinds[0]} and {kinds[1]}, or {kinds[1]}_NAME')
+        elif kind == 'train' and phase != 'train':
+            self.problems.append(f'{where}: a training has one training set, which is called train')
         if not isinstance(dataset, dict):
             self.problems.append(f'{where}: expected a section of options, got {dataset!r}')
             return
