@@ -18,6 +18,7 @@ from basicsr_ssm.options import (
     parse_options,
     read_options,
 )
+from basicsr_ssm.options.errors import did_you_mean
 
 
 def write(tmp_path, text):
@@ -163,6 +164,33 @@ def test_overrides_may_add_nothing_else_to_losses_and_metrics(entry, message):
     opt['train']['extra_losses'] = [{'type': 'L1Loss'}]
     with pytest.raises(OptionError, match=re.escape(message)):
         apply_overrides(opt, [entry], known_keys)
+
+
+# ---------------------------------------------------------------- what was probably meant
+
+NETWORKS = ['ArcFaceGenerator', 'BasicVSR', 'EDVR', 'MedVSR', 'RRDBNet', 'VSRM']
+
+
+@pytest.mark.parametrize(
+    'word, known, meant',
+    [
+        ('vrsm', NETWORKS, 'VSRM'),
+        ('vsrm', NETWORKS, 'VSRM'),
+        ('medvrs', NETWORKS, 'MedVSR'),
+        ('TOTAL_ITERS', ['accumulate', 'amp', 'total_iter'], 'total_iter'),
+        ('PIXEL_OP', ['accumulate', 'pixel_opt'], 'pixel_opt'),
+        ('Eps', ['eps', 'EPS_MAX'], 'eps'),
+    ],
+)
+def test_capitals_make_no_difference_to_what_was_meant(word, known, meant):
+    asked, _, listed = did_you_mean(word, known).partition(' known: ')
+    assert asked == f'did you mean {meant}?'
+    assert sorted(listed.split(', ')) == sorted(known) and listed.startswith(meant)
+
+
+def test_where_nothing_is_near_all_is_listed():
+    assert did_you_mean('xyzzy', ['b', 'a']) == 'known: a, b'
+    assert did_you_mean('xyzzy', []) == 'known: nothing'
 
 
 # ---------------------------------------------------------------- checking

@@ -12,19 +12,13 @@ class OptionError(UserError):
     """An option file, or a ``--force_yml``, that cannot be run."""
 
 
-def nearest_first(word: str, known: Iterable[str]) -> list[str]:
-    """All known words, those like ``word`` first."""
-    known = sorted(set(known))
-    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-    by_lower = {k.lower(): k for k in known}
-    if word.lower() in by_lower and by_lower[word.lower()] not in near:
-        near.insert(0, by_lower[word.lower()])
-    return near + [k for k in known if k not in near]
-
-
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """'did you mean x? known: …' or, where nothing is near, 'known: …'."""
-    known = list(known)
-    ordered = nearest_first(word, known)
-    near = difflib.get_close_matches(word.lower(), [k.lower() for k in known], n=1, cutoff=0.5)
-    return (f'did you mean {ordered[0]}? ' if near else '') + f'known: {", ".join(ordered) or "nothing"}'
+    """'did you mean x? known: …' or, where nothing is near, 'known: …'; near ones first, whatever their capitals."""
+    known = set(known)
+    by_lower: dict[str, list[str]] = {}
+    for name in sorted(known):
+        by_lower.setdefault(name.lower(), []).append(name)
+    similar = difflib.get_close_matches(word.lower(), by_lower, n=3, cutoff=0.5)
+    near = [name for lower in similar for name in by_lower[lower]]
+    listed = ', '.join(near + sorted(known.difference(near))) or 'nothing'
+    return (f'did you mean {near[0]}? ' if near else '') + f'known: {listed}'
