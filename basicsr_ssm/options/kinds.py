@@ -21,12 +21,12 @@ def flag(value: object) -> object:
 
 
 def number(value: object) -> object:
-    return _need(value, isinstance(value, int | float) and not isinstance(value, bool), 'a number')
+    return _need(value, _is_number(value), 'a number')
 
 
 def integer(value: object) -> object:
     """Whole floats count: option files write 5e3."""
-    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+    whole = _is_number(value) and value == int(value)
     return int(_need(value, whole, 'a whole number'))
 
 
@@ -54,7 +54,12 @@ def limit(value: object) -> object:
 
 
 def numbers(value: object) -> object:
-    return _need(value, isinstance(value, list) and all(isinstance(v, int | float) for v in value), 'a list of numbers')
+    return _need(value, isinstance(value, list) and all(map(_is_number, value)), 'a list of numbers')
+
+
+def limits(value: object) -> object:
+    fulfilled = isinstance(value, list) and value and all(_is_number(v) and v > 0 for v in value)
+    return _need(value, fulfilled, 'a list of numbers above 0')
 
 
 def section(value: object) -> object:
@@ -74,6 +79,10 @@ def one_of(*choices: str) -> Kind:
 
 def optional(kind: Kind) -> Kind:
     return lambda value: None if value is None else kind(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _need(value: object, fulfilled: bool, expected: str) -> object:

@@ -9,7 +9,7 @@ import torch
 from basicsr.models import lr_scheduler
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
-from basicsr_ssm.options.kinds import Kind, anything, number, numbers, of_signature, one_of
+from basicsr_ssm.options.kinds import Kind, anything, limits, number, numbers, of_signature, one_of
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Registered:
         entries: pairs of name and class or function; a name may end in BasicSR's suffix.
         given: arguments that are no options, for BasicSR gives them.
         kinds: of arguments whose signature does not say it.
+        needed: arguments that BasicSR needs, though they have a default.
         beside: options that BasicSR reads beside the arguments.
         strict: ``**kwargs`` of BasicSR's and ours take no further options.
     """
@@ -29,6 +30,7 @@ class Registered:
     entries: Iterable[tuple[str, Callable]]
     given: tuple[str, ...] = ()
     kinds: Mapping[str, Kind] = field(default_factory=dict)
+    needed: tuple[str, ...] = ()
     beside: Mapping[str, Kind] = field(default_factory=dict)
     strict: bool = False
 
@@ -41,14 +43,16 @@ class Registered:
         kinds.update({name: kind for name, kind in self.kinds.items() if name in kinds})
         if self.strict and function.__module__.startswith(('basicsr.', 'basicsr_ssm.')):
             open_ended = False
-        return {'type': anything, **kinds, **self.beside}, needed, open_ended
+        return {'type': anything, **kinds, **self.beside}, [*needed, *self.needed], open_ended
 
 
 MODEL = Registered('model', MODEL_REGISTRY)
 DATASET = Registered('dataset', DATASET_REGISTRY)
 NETWORK = Registered('arch', ARCH_REGISTRY)
 # BasicSR 1.4.2 knows no other
-OPTIMIZER = Registered('optimizer', [('Adam', torch.optim.Adam)], given=('params',), kinds={'lr': number})
+OPTIMIZER = Registered(
+    'optimizer', [('Adam', torch.optim.Adam)], given=('params',), kinds={'lr': number}, needed=('lr',)
+)
 SCHEDULER = Registered(
     'scheduler',
     [
@@ -57,7 +61,7 @@ SCHEDULER = Registered(
         ('CosineAnnealingRestartLR', lr_scheduler.CosineAnnealingRestartLR),
     ],
     given=('optimizer',),
-    kinds={'periods': numbers, 'milestones': numbers},
+    kinds={'periods': limits, 'milestones': numbers},
 )
 # 'none' would leave no single number to go down from
 LOSS = Registered('loss', LOSS_REGISTRY, kinds={'reduction': one_of('mean', 'sum')})

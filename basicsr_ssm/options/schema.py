@@ -175,8 +175,9 @@ class _Check(SectionCheck):
                 if optimizer is not None:
                     self.dry_optimizer(f'train.{key}', options, optimizer, wrong)
         options = self.inside(train, 'scheduler')
-        self.described('train.scheduler', options, SCHEDULER)
-        self.schedule_lengths(options, train.get('total_iter'))
+        scheduler, wrong = self.described('train.scheduler', options, SCHEDULER)
+        if scheduler is not None:
+            self.schedule_lengths(options, train.get('total_iter'), wrong)
         for key in ('pixel_opt', 'perceptual_opt', 'gan_opt'):
             self.loss(f'train.{key}', self.inside(train, key))
         for i, options in enumerate(train.get('extra_losses') or () if ours else ()):
@@ -191,13 +192,13 @@ class _Check(SectionCheck):
         except (ValueError, TypeError, IndexError) as error:
             self.problems.append(f'{where}: {optimizer.__name__} does not take these values: {error}')
 
-    def schedule_lengths(self, options: dict, total_iter: object) -> None:
+    def schedule_lengths(self, options: dict, total_iter: object, wrong: set[str]) -> None:
         for key, weights in (('periods', 'restart_weights'), ('restarts', 'restart_weights')):
             values = options.get(key)
-            if isinstance(values, list) and len(values) != len(options.get(weights, [1])):
+            if values is not None and not wrong & {key, weights} and len(values) != len(options.get(weights, [1])):
                 self.problems.append(f'train.scheduler.{weights}: needs one weight for each of {key} {values}')
         periods = options.get('periods')
-        if not isinstance(periods, list) or not all(isinstance(p, int | float) for p in periods):
+        if periods is None or 'periods' in wrong:
             return
         if isinstance(total_iter, int) and sum(periods) < total_iter - 1:  # the scheduler would fail there
             self.problems.append(

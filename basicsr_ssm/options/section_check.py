@@ -33,6 +33,8 @@ class SectionCheck:
         prefix = f'{where}.' if where else ''
         wrong = {key for key in wanted if options.get(key) is None}
         for key, value in options.items():
+            if value is None and key in wanted:
+                continue  # reported below
             if key in kinds:
                 try:
                     options[key] = kinds[key](value)
