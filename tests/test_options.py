@@ -58,6 +58,7 @@ def test_python_tags_run_nothing(tmp_path):
         ('a: !!float abc\n', 'abc'),
         ('a: !mytag 3\n', 'tag !!!mytag is not allowed'),
         ('? [a, b]\n: 3\n', 'line 1'),
+        ('a: &a {b: [*a]}\n', 'an alias stands inside of what it is an alias of'),
     ],
 )
 def test_broken_files_are_named_with_the_line(text, message, tmp_path):
@@ -68,6 +69,17 @@ def test_broken_files_are_named_with_the_line(text, message, tmp_path):
 def test_merge_keys_may_be_overridden(tmp_path):
     text = 'one: &one {a: 1, b: 2}\ntwo:\n  <<: *one\n  b: 3\n'
     assert read_options(write(tmp_path, text))['two'] == {'a': 1, 'b': 3}
+
+
+def test_aliases_are_sections_of_their_own(tmp_path):
+    """BasicSR takes ``type`` out of one optimizer's section before it reads the other's."""
+    text = 'g: &adam {type: Adam, betas: [0.9, 0.99]}\nd: *adam\nall: [*adam]\nmerged: {<<: *adam}\n'
+    opt = read_options(write(tmp_path, text))
+    adam = {'type': 'Adam', 'betas': [0.9, 0.99]}
+    assert opt == {'g': adam, 'd': adam, 'all': [adam], 'merged': adam}
+    opt['g'].pop('type')
+    opt['g']['betas'].clear()
+    assert opt == {'g': {'betas': []}, 'd': adam, 'all': [adam], 'merged': adam}
 
 
 def test_missing_file():

@@ -59,7 +59,7 @@ def read_value(text: str, where: str) -> object:
 
 def _load(text: str, source: str) -> object:
     try:
-        return yaml.load(text, Loader=_OptionLoader)
+        return _unshared(yaml.load(text, Loader=_OptionLoader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f'{source}, line {mark.line + 1}' if mark else source
@@ -70,6 +70,18 @@ def _load(text: str, source: str) -> object:
         raise OptionError(f'{line}: {problem}') from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: !!float abc, an impossible date
         raise OptionError(f'{source}: {error}') from error
+
+
+def _unshared(value: object, around: tuple[int, ...] = ()) -> object:
+    """A copy in which every alias has a section of its own: BasicSR takes options out of sections as it uses them."""
+    if not isinstance(value, dict | list):
+        return value
+    if id(value) in around:
+        raise ValueError('an alias stands inside of what it is an alias of')
+    around = (*around, id(value))
+    if isinstance(value, list):
+        return [_unshared(item, around) for item in value]
+    return {key: _unshared(item, around) for key, item in value.items()}
 
 
 def _kind(value: object) -> str:
