@@ -1,5 +1,6 @@
 import argparse
 import copy
+import importlib.util
 import re
 
 import pytest
@@ -265,6 +266,26 @@ REDS = {'name': 'REDS', 'type': 'REDSRecurrentDataset', 'batch_size_per_gpu': 1,
         ('datasets:train:type', 'MedicalClipDataset', 'datasets.train.clips: no such option'),
         ('datasets:train', {**REDS, 'gtsize': 64}, 'datasets.train.gtsize: no such option; did you mean gt_size?'),
         ('datasets:train:batch_size_per_gpu', 'REMOVED', 'datasets.train.batch_size_per_gpu: missing'),
+        ('datasets:train:persistent_workers', True, 'datasets.train.persistent_workers: true needs num_worker_per_gpu'),
+        ('datasets:train', {**REDS, 'persistent_workers': True}, None),
+        (
+            'datasets:val:persistent_workers',
+            True,
+            'datasets.val.persistent_workers: remove it: only a training set',
+        ),
+        ('datasets:val:persistent_workers', False, None),
+        ('datasets:train:prefetch_mode', 'cuda', 'datasets.train.prefetch_mode: cuda needs pin_memory: true'),
+        ('datasets:train', {**REDS, 'prefetch_mode': 'cuda', 'pin_memory': True}, None),
+        ('datasets:train:dataset_enlarge_ratio', -1, 'datasets.train.dataset_enlarge_ratio: expected a number above 0'),
+        ('datasets:train:dataset_enlarge_ratio', 0, 'datasets.train.dataset_enlarge_ratio: expected a number above 0'),
+        ('datasets:train:dataset_enlarge_ratio', 0.5, None),
+        ('logger:wandb', {'project': 'x'}, 'logger.wandb: needs logger.use_tb_logger: true, whose values it shows'),
+        (
+            'logger',
+            {'print_freq': 1, 'save_checkpoint_freq': 1, 'use_tb_logger': True, 'wandb': {'project': 'x'}},
+            None,
+        ),
+        ('logger:wandb', {'project': None}, None),
         ('datasets:test_1', {}, 'datasets.test_1: a training run has data sets train and val'),
         ('datasets:train_2', REDS, 'datasets.train_2: a training has one training set, which is called train'),
         ('datasets:train', 'REMOVED', 'datasets.train: missing'),
@@ -535,6 +556,24 @@ def test_num_gpu_without_cuda(tmp_path, monkeypatch):
         parsed(tmp_path, num_gpu=2)
     with pytest.raises(OptionError, match="num_gpu: expected auto or a number of GPUs, got 'all'"):
         parsed(tmp_path, num_gpu='all')
+
+
+@pytest.mark.parametrize('there', [0, 1])
+def test_prefetching_to_a_gpu_needs_one(there, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: there)
+    changes = {'datasets:train:prefetch_mode': 'cuda', 'datasets:train:pin_memory': True}
+    if there:
+        assert parsed(tmp_path, **changes)['datasets']['train']['prefetch_mode'] == 'cuda'
+        return
+    with pytest.raises(OptionError, match='datasets.train.prefetch_mode: cuda needs a GPU'):
+        parsed(tmp_path, **changes)
+
+
+@pytest.mark.parametrize('lacking, key', [('tensorboard', 'logger.use_tb_logger'), ('wandb', 'logger.wandb')])
+def test_loggers_have_to_be_installed(lacking, key, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name, *a: None if name == lacking else importlib)
+    with pytest.raises(OptionError, match=key):
+        parsed(tmp_path, **{'logger:use_tb_logger': True, 'logger:wandb': {'project': 'x'}})
 
 
 @pytest.mark.parametrize('wanted, there, gets', [(8, 4, 4), (2, 8, 2), (8, 1, 1), (0, 4, 0), ('auto', 4, 4)])

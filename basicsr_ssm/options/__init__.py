@@ -35,12 +35,14 @@ def parse_options(args: argparse.Namespace, root_path: str, is_train: bool) -> d
     apply_overrides(opt, args.force_yml, known_keys)
     _fill_defaults(opt)
     check_options(opt, is_train, args.opt)
-    _check_tensorboard(opt)
+    if is_train:
+        _check_installed(opt['logger'])
     opt['is_train'] = is_train
     opt['auto_resume'] = args.auto_resume
     if args.debug and not opt['name'].startswith('debug'):
         opt['name'] = f'debug_{opt["name"]}'
     opt['num_gpu'] = _num_gpu(opt['num_gpu'], args.launcher)
+    _check_prefetch(opt['datasets'].get('train', {}))
     _start_processes(opt, args.launcher)
     _seed(opt)
     for phase, dataset in opt['datasets'].items():
@@ -72,9 +74,16 @@ def _fill_defaults(opt: dict) -> None:
             opt['val'].setdefault(key, value)
 
 
-def _check_tensorboard(opt: dict) -> None:
-    if opt['logger']['use_tb_logger'] and importlib.util.find_spec('tensorboard') is None:
+def _check_installed(logger: dict) -> None:
+    if logger['use_tb_logger'] and importlib.util.find_spec('tensorboard') is None:
         raise OptionError('logger.use_tb_logger: true needs TensorBoard (pip install tensorboard); or set it to false')
+    if (logger.get('wandb') or {}).get('project') is not None and importlib.util.find_spec('wandb') is None:
+        raise OptionError('logger.wandb: needs Weights & Biases (pip install wandb); or remove it')
+
+
+def _check_prefetch(train: dict) -> None:
+    if train.get('prefetch_mode') == 'cuda' and torch.cuda.device_count() == 0:
+        raise OptionError('datasets.train.prefetch_mode: cuda needs a GPU, torch sees none; write cpu, or remove it')
 
 
 def _num_gpu(wanted: object, launcher: str) -> int:

@@ -100,7 +100,7 @@ LOADER = {
     'scale': positive,
     'num_worker_per_gpu': count,
     'batch_size_per_gpu': positive,
-    'dataset_enlarge_ratio': number,
+    'dataset_enlarge_ratio': limit,
     'prefetch_mode': optional(one_of('cpu', 'cuda')),
     'num_prefetch_queue': positive,
     'pin_memory': flag,

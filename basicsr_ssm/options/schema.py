@@ -64,7 +64,7 @@ class _Check(SectionCheck):
             self.train(self.inside(opt, 'train'), listed)
             logger = self.inside(opt, 'logger')
             self.keys('logger', logger, known.LOGGER, ['print_freq', 'save_checkpoint_freq'])
-            self.keys('logger.wandb', self.inside(logger, 'wandb'), known.WANDB)
+            self.wandb(logger)
         self.val(self.inside(opt, 'val'), listed)
         self.keys('dist_params', self.inside(opt, 'dist_params'), known.DIST_PARAMS)
 
@@ -102,8 +102,18 @@ class _Check(SectionCheck):
         open_ended = specific is None and registered is not None
         if specific is not None or open_ended:
             self.keys(where, dataset, {**known.LOADER, **(specific or {})}, wanted, open_ended)
+            self.loader(where, kind, dataset)
         if 'degradation' in (specific or {}) and isinstance(dataset.get('degradation'), dict):
             self.degradation(where, dataset)
+
+    def loader(self, where: str, kind: str, dataset: dict) -> None:
+        """What BasicSR's loader and PyTorch's would refuse."""
+        if dataset.get('persistent_workers') is True and kind != 'train':
+            self.problems.append(f'{where}.persistent_workers: remove it: only a training set has workers')
+        elif dataset.get('persistent_workers') is True and dataset.get('num_worker_per_gpu') == 0:
+            self.problems.append(f'{where}.persistent_workers: true needs num_worker_per_gpu above 0')
+        if kind == 'train' and dataset.get('prefetch_mode') == 'cuda' and dataset.get('pin_memory') is not True:
+            self.problems.append(f'{where}.prefetch_mode: cuda needs pin_memory: true')
 
     def degradation(self, where: str, dataset: dict) -> None:
         """The data set's own check of how LQ is made from GT."""
@@ -219,6 +229,12 @@ class _Check(SectionCheck):
             loss(**{name: value for name, value in options.items() if name != 'type'})
         except (ValueError, NotImplementedError) as error:  # GANLoss raises the latter
             self.problems.append(f'{where}: {error}')
+
+    def wandb(self, logger: dict) -> None:
+        options = self.inside(logger, 'wandb')
+        self.keys('logger.wandb', options, known.WANDB)
+        if options.get('project') is not None and logger.get('use_tb_logger') is not True:
+            self.problems.append('logger.wandb: needs logger.use_tb_logger: true, whose values it shows')
 
     def val(self, val: dict, listed: bool) -> None:
         ours = self.opt.get('model_type') == OURS
