@@ -294,6 +294,21 @@ REDS = {'name': 'REDS', 'type': 'REDSRecurrentDataset', 'batch_size_per_gpu': 1,
         ('val:metrics', {'p': {'type': 'calculate_pnsr'}}, 'no metric calculate_pnsr; did you mean calculate_psnr?'),
         ('val:metrics:psnr:crop_boder', 0, 'val.metrics.psnr.crop_boder: no such option; did you mean crop_border?'),
         ('val:metrics:psnr:crop_border', 'REMOVED', 'val.metrics.psnr.crop_border: missing'),
+        ('val:metrics:psnr:crop_border', 'a', "val.metrics.psnr.crop_border: expected a whole number, got 'a'"),
+        ('val:metrics:psnr:crop_border', -1, 'val.metrics.psnr.crop_border: expected a whole number from 0 on'),
+        ('val:metrics:psnr:input_order', 'WHC', 'val.metrics.psnr.input_order: expected HWC or CHW'),
+        (
+            'val:metrics:psnr:type',
+            'calculate_psnr_pt',
+            'val.metrics.psnr.type: no metric calculate_psnr_pt; write calcu',
+        ),
+        (
+            'val:metrics:psnr:type',
+            'calculate_ssim_pt',
+            'write calculate_ssim: what is measured are images, not tensors',
+        ),
+        ('val:metrics', {'n': {'type': 'calculate_niqe', 'crop_border': 0, 'convert_to': 'Y'}}, 'expected y or gray'),
+        ('network_g', {'type': 'EDSR', 'num_in_ch': 'a', 'num_out_ch': 3}, 'num_in_ch: expected a whole number'),
         ('val:val_frequency', 5, 'val.val_frequency: no such option; did you mean val_freq?'),
         ('path:pretrain_network_d', 'x', 'path.pretrain_network_d: no such option; did you mean pretrain_network_g?'),
         ('logger:print_freq', 0, 'logger.print_freq: expected a whole number above 0'),
@@ -435,6 +450,33 @@ def test_mistakes_of_adversarial_options(path, value, message):
 def test_mistakes_of_loss_options(loss, message):
     problems = problems_of(nmae=1, **{'train:extra_losses': [loss]})
     assert any(f'train.extra_losses.{message}' in problem for problem in problems), problems
+
+
+PERCEPTUAL = {'type': 'PerceptualLoss', 'layer_weights': {'conv5_4': 1}}
+
+
+@pytest.mark.parametrize(
+    'place, loss, message',
+    [
+        ('pixel_opt', {'type': 'GANLoss', 'gan_type': 'vanilla'}, 'GANLoss takes (input, target_is_real), not (output'),
+        ('pixel_opt', {'type': 'WeightedTVLoss'}, 'WeightedTVLoss takes (pred, weight), not (output, target)'),
+        ('pixel_opt', PERCEPTUAL, 'PerceptualLoss is for train.perceptual_opt'),
+        ('pixel_opt', {'type': 'FrequencyCharbonnierLoss'}, None),
+        ('extra_losses', [{'type': 'L1Loss'}, {'type': 'WeightedTVLoss'}], 'WeightedTVLoss takes (pred, weight), not'),
+        ('extra_losses', [{'type': 'L1Loss'}, PERCEPTUAL], 'PerceptualLoss is for train.perceptual_opt'),
+        ('perceptual_opt', PERCEPTUAL, None),
+        ('perceptual_opt', {**PERCEPTUAL, 'layer_weights': 1}, 'layer_weights: expected a section of options, got 1'),
+        ('perceptual_opt', {'type': 'L1Loss'}, 'L1Loss is no perceptual loss; take PerceptualLoss'),
+        ('perceptual_opt', {'type': 'GANLoss', 'gan_type': 'vanilla'}, 'GANLoss takes (input, target_is_real)'),
+        ('gan_opt', {'type': 'L1Loss'}, 'L1Loss is no GAN loss; take GANLoss'),
+        ('gan_opt', {'type': 'GANLoss', 'gan_type': 'hinge'}, None),
+    ],
+)
+def test_losses_in_another_ones_place(place, loss, message):
+    problems = problems_of(**{**(copy.deepcopy(ADVERSARIAL) if place == 'gan_opt' else {}), f'train:{place}': loss})
+    where = f'train.{place}' + ('.1' if isinstance(loss, list) else '')
+    assert len(problems) == (message is not None)
+    assert all(problem.strip().startswith(where) and message in problem for problem in problems), problems
 
 
 def test_all_mistakes_at_once_for_the_authors_option_file():

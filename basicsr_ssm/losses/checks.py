@@ -31,8 +31,20 @@ def check_pair(pred: torch.Tensor, target: torch.Tensor, axes: int = 2) -> tuple
     return pred.to(dtype), target.to(dtype)
 
 
+def missing_target(loss: type[nn.Module]) -> str | None:
+    """What is wrong with a class of losses that cannot compare (output, target); None for one that can."""
+    arguments = list(inspect.signature(loss.forward).parameters.values())[1:3]
+    if any(argument.kind is argument.VAR_POSITIONAL for argument in arguments):
+        return None
+    names = [argument.name for argument in arguments]
+    # a target has many names, but is not left out; a GAN loss is told instead whether its input is real
+    needed = len(names) == 2 and arguments[1].default is inspect.Parameter.empty and names[1] != 'target_is_real'
+    if needed or names[1:] in (['target'], ['gt']):
+        return None
+    return f'{loss.__name__} takes ({", ".join(names)}), not (output, target)'
+
+
 def check_takes_target(loss: nn.Module, where: str) -> None:
     """Raises UserError, naming the option ``where``, for a loss that does not take (output, target)."""
-    arguments = list(inspect.signature(loss.forward).parameters)[:2]
-    if len(arguments) < 2 or arguments[1] not in ('target', 'gt'):
-        raise UserError(f'{where}: {type(loss).__name__} takes ({", ".join(arguments)}), not (output, target)')
+    if problem := missing_target(type(loss)):
+        raise UserError(f'{where}: {problem}')

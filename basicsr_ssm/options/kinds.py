@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 
 Kind = Callable[[object], object]
@@ -91,39 +92,35 @@ def _need(value: object, fulfilled: bool, expected: str) -> object:
     return value
 
 
-_ANNOTATED = {
-    int: integer,
-    float: number,
-    bool: flag,
-    str: text,
-    'int': integer,
-    'float': number,
-    'bool': flag,
-    'str': text,
-}
+_BY_NAME = {'int': integer, 'float': number, 'bool': flag, 'str': text}
+_ANNOTATED = {**_BY_NAME, int: integer, float: number, bool: flag, str: text}
 
 
 def of_signature(function: Callable, leave_out: tuple[str, ...] = ()) -> tuple[dict[str, Kind], list[str], bool]:
     """The options that a constructor or function takes.
 
     Returns:
-        kinds by name, from annotation or default value; the names without a default; whether it takes any further name.
+        kinds by name, from annotation, default value or docstring; the names without a default; whether it takes any
+        further name.
     """
     kinds, required, open_ended = {}, [], False
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD:
             open_ended = True
         elif parameter.kind is not parameter.VAR_POSITIONAL and name not in leave_out:
-            kinds[name] = _of_parameter(parameter)
+            kinds[name] = _of_parameter(parameter, function.__doc__ or '')
             if parameter.default is parameter.empty:
                 required.append(name)
     return kinds, required, open_ended
 
 
-def _of_parameter(parameter: inspect.Parameter) -> Kind:
+def _of_parameter(parameter: inspect.Parameter, doc: str) -> Kind:
     if parameter.annotation in _ANNOTATED:
         return _ANNOTATED[parameter.annotation]
     default = parameter.default
+    if default is parameter.empty:  # BasicSR documents its arguments: 'crop_border (int): …'
+        documented = re.search(rf'^ *{re.escape(parameter.name)} \((\w+)\):', doc, re.MULTILINE)
+        return _BY_NAME.get(documented[1], anything) if documented else anything
     if isinstance(default, bool):
         return flag
     if isinstance(default, tuple) and default and all(isinstance(v, int | float) for v in default):

@@ -158,6 +158,9 @@ DATASETS = {
     'VideoRecurrentTestDataset': _BASICSR_TEST,
 }
 
+# BasicSR's metrics of tensors; validation measures images.
+METRICS_OF_TENSORS = ('calculate_psnr_pt', 'calculate_ssim_pt')
+
 # Keys and types of the MedVSR authors' option files, which this package or BasicSR does not have.
 INSTEAD_OF_KEY = {
     'use_static_graph': 'remove it: fix_flow works with distributed training as it is',
@@ -172,10 +175,13 @@ INSTEAD_OF_KEY = {
     'datasets.*.num_frame': 'remove it: test clips are taken whole',
     'datasets.*.padding': 'remove it: test clips are taken whole',
 }
+# … and the metrics of tensors
 INSTEAD_OF_TYPE = {
     'HKRecurrentDataset': 'MedicalClipDataset',
     'HKRecurrentTestDataset': 'MedicalClipTestDataset',
     'HKTestDataset': 'MedicalClipTestDataset',
+    'calculate_psnr_pt': 'calculate_psnr: what is measured are images, not tensors',
+    'calculate_ssim_pt': 'calculate_ssim: what is measured are images, not tensors',
 }
 
 

@@ -9,7 +9,8 @@ import torch
 from basicsr.models import lr_scheduler
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
-from basicsr_ssm.options.kinds import Kind, anything, limits, number, numbers, of_signature, one_of
+from basicsr_ssm.options.kinds import Kind, anything, count, limits, number, numbers, of_signature, one_of, section
+from basicsr_ssm.options.known import METRICS_OF_TENSORS
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Registered:
     Attributes:
         what: how messages call it.
         entries: pairs of name and class or function; a name may end in BasicSR's suffix.
+        unfit: names that are there, but of no use here.
         given: arguments that are no options, for BasicSR gives them.
         kinds: of arguments whose signature does not say it.
         needed: arguments that BasicSR needs, though they have a default.
@@ -28,6 +30,7 @@ class Registered:
 
     what: str
     entries: Iterable[tuple[str, Callable]]
+    unfit: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     needed: tuple[str, ...] = ()
@@ -35,7 +38,8 @@ class Registered:
     strict: bool = False
 
     def objects(self) -> dict[str, Callable]:
-        return {key: value for full, value in self.entries for key in (full.removesuffix('_basicsr'), full)}
+        fit = [(name, value) for name, value in self.entries if name not in self.unfit]
+        return {key: value for name, value in fit for key in (name.removesuffix('_basicsr'), name)}
 
     def arguments(self, function: Callable) -> tuple[dict[str, Kind], list[str], bool]:
         """Kinds of all options by name; the names of those that are needed; whether there may be further ones."""
@@ -64,11 +68,13 @@ SCHEDULER = Registered(
     kinds={'periods': limits, 'milestones': numbers},
 )
 # 'none' would leave no single number to go down from
-LOSS = Registered('loss', LOSS_REGISTRY, kinds={'reduction': one_of('mean', 'sum')})
+LOSS = Registered('loss', LOSS_REGISTRY, kinds={'reduction': one_of('mean', 'sum'), 'layer_weights': section})
 METRIC = Registered(
     'metric',
     METRIC_REGISTRY,
+    unfit=METRICS_OF_TENSORS,
     given=('img', 'img2', 'mask'),
+    kinds={'crop_border': count, 'input_order': one_of('HWC', 'CHW'), 'convert_to': one_of('y', 'gray')},
     beside={'better': one_of('higher', 'lower')},
     strict=True,
 )

@@ -7,9 +7,11 @@ import re
 from collections.abc import Callable
 
 import torch
+from basicsr.losses.basic_loss import PerceptualLoss
 
 from basicsr_ssm.archs.arguments import ArgumentError
 from basicsr_ssm.data.degradations import Degradation
+from basicsr_ssm.losses.checks import missing_target
 from basicsr_ssm.options import known
 from basicsr_ssm.options.errors import OptionError
 from basicsr_ssm.options.kinds import of_signature, section
@@ -219,9 +221,25 @@ class _Check(SectionCheck):
         if not (options or needed):
             return
         loss, wrong = self.described(where, options, LOSS)
+        if loss is not None:
+            self.place_of_loss(where, loss)
         cheap = loss is not None and loss.__module__.startswith(('basicsr_ssm.', 'basicsr.losses.gan_loss'))
         if cheap and not wrong:
             self.dry_loss(where, options, loss)
+
+    def place_of_loss(self, where: str, loss: type) -> None:
+        """Whether the loss takes and gives what is taken and given at ``where``."""
+        wanted, is_perceptual = where == 'train.perceptual_opt', issubclass(loss, PerceptualLoss)
+        if where == 'train.gan_opt':
+            ours = self.opt.get('model_type') == OURS
+            if ours and 'target_is_real' not in inspect.signature(loss.forward).parameters:
+                self.problems.append(f'{where}: {loss.__name__} is no GAN loss; take GANLoss')
+        elif problem := missing_target(loss):
+            self.problems.append(f'{where}: {problem}')
+        elif is_perceptual and not wanted:
+            self.problems.append(f'{where}: {loss.__name__} is for train.perceptual_opt')
+        elif wanted and not is_perceptual and loss.__module__.startswith(('basicsr.', 'basicsr_ssm.')):
+            self.problems.append(f'{where}: {loss.__name__} is no perceptual loss; take PerceptualLoss')
 
     def dry_loss(self, where: str, options: dict, loss: type) -> None:
         """The loss's own checks of its values."""
