@@ -179,6 +179,14 @@ def test_overrides_may_add_nothing_else_to_losses_and_metrics(entry, message):
         apply_overrides(opt, [entry], known_keys)
 
 
+def test_overrides_of_a_file_with_names_that_are_no_text():
+    opt = {**copy.deepcopy(OPTIONS), 2: {'a': 1}, True: 1}
+    apply_overrides(opt, ['path:pretrain_network_g=x.pth'], known_keys)
+    assert opt['path'] == {'pretrain_network_g': 'x.pth'}
+    with pytest.raises(OptionError, match=r'no option nmae to change; did you mean name\?'):
+        apply_overrides(opt, ['nmae=x'], known_keys)
+
+
 # ---------------------------------------------------------------- what was probably meant
 
 NETWORKS = ['ArcFaceGenerator', 'BasicVSR', 'EDVR', 'MedVSR', 'RRDBNet', 'VSRM']
@@ -219,6 +227,10 @@ def problems_of(is_train=True, **changes):
         where[key] = value
         if value == 'REMOVED':
             del where[key]
+    return problems_in(opt, is_train)
+
+
+def problems_in(opt, is_train=True):
     try:
         check_options(opt, is_train)
     except OptionError as error:
@@ -539,11 +551,73 @@ def test_networks_of_ours_report_all_their_values_beside_all_other_mistakes():
     assert len(problems_of(network_g={'type': 'MedVSR', 'scale': 'two'})) == 1
 
 
+@pytest.mark.parametrize('key', [2, True, None])
+@pytest.mark.parametrize(
+    'where',
+    [
+        '',
+        'datasets',
+        'datasets:train',
+        'datasets:val',
+        'network_g',
+        'path',
+        'train',
+        'train:optim_g',
+        'train:scheduler',
+        'train:pixel_opt',
+        'val',
+        'val:metrics',
+        'val:metrics:psnr',
+        'logger',
+        'logger:wandb',
+        'dist_params',
+    ],
+)
+def test_names_have_to_be_text(where, key):
+    opt = copy.deepcopy(OPTIONS)
+    section = opt
+    for name in where.split(':') if where else ():
+        section = section.setdefault(name, {})
+    section[key] = {'type': 'CharbonnierLoss'}
+    within = f' in {where.replace(":", ".")}' if where else ''
+    assert problems_in(opt) == [f'  {key!r}{within}: a name has to be text; put it into quotes if it is meant']
+
+
+@pytest.mark.parametrize('type_', [3, True, ['L1Loss', 'MSELoss'], {'L1Loss': 1}])
+@pytest.mark.parametrize(
+    'where',
+    [
+        'datasets:train:type',
+        'datasets:val:type',
+        'model_type',
+        'network_g:type',
+        'train:optim_g:type',
+        'train:scheduler:type',
+        'train:pixel_opt:type',
+        'train:perceptual_opt:type',
+        'train:extra_losses:0:type',
+        'val:metrics:psnr:type',
+    ],
+)
+def test_types_have_to_be_text(where, type_):
+    opt = copy.deepcopy(OPTIONS)
+    opt['train'].update(perceptual_opt=copy.deepcopy(PERCEPTUAL), extra_losses=[{'type': 'L1Loss'}])
+    *sections, key = where.split(':')
+    section = opt
+    for name in sections:
+        section = section[int(name) if name.isdigit() else name]
+    section[key] = type_
+    assert f'  {where.replace(":", ".")}: expected text, got {type_!r}' in problems_in(opt)
+
+
 def test_validation_sets_have_names_of_their_own():
     two = {f'datasets:{phase}': {'name': 'same', 'type': 'TinyClips'} for phase in ('val', 'val_2')}
     assert problems_of(**two) == ["  datasets.val_2.name: 'same' is the name of datasets.val, too"]
     two['datasets:val_2']['name'] = 'another'
     assert problems_of(**two) == []
+    for data_set in two.values():
+        data_set['name'] = [1]
+    assert problems_of(**two) == [f'  datasets.{phase}.name: expected text, got [1]' for phase in ('val', 'val_2')]
 
 
 # ---------------------------------------------------------------- what BasicSR gets
@@ -558,6 +632,15 @@ def parsed(tmp_path, is_train=True, debug=False, force_yml=(), **changes):
         force_yml=list(force_yml),
     )
     return parse_options(args, str(tmp_path), is_train)
+
+
+def test_names_that_yaml_takes_for_something_else(tmp_path):
+    path = write_options(tmp_path)
+    with open(path, 'a') as file:
+        file.write('on: 1\n2: 1\n')
+    args = argparse.Namespace(opt=path, launcher='none', auto_resume=False, debug=False, force_yml=[])
+    with pytest.raises(OptionError, match='\n  True: a name has to be text; .*\n  2: a name has to be text; '):
+        parse_options(args, str(tmp_path), is_train=True)
 
 
 def test_folders_are_under_the_current_one(tmp_path):

@@ -185,6 +185,11 @@ INSTEAD_OF_TYPE = {
 }
 
 
+def starting_with(options: dict, prefix: str) -> list[str]:
+    """The keys in ``options``, where a file may also have numbers, that start so."""
+    return [key for key in options if isinstance(key, str) and key.startswith(prefix)]
+
+
 def path_of_networks(networks: list[str]) -> dict[str, Kind]:
     """For each network_x: pretrain_network_x, strict_load_x, param_key_x."""
     names = [network.removeprefix('network_') for network in networks]

@@ -39,4 +39,5 @@ def _existing(where: dict | list, key: str, entry: str, more=()) -> str | int:
         raise OptionError(f'--force_yml {entry}: {key} is no number of the {len(where)} items, counted from 0')
     if key in where or key in more:
         return key
-    raise OptionError(f'--force_yml {entry}: there is no option {key} to change; {did_you_mean(key, {*where, *more})}')
+    meant = did_you_mean(key, {*map(str, where), *more})
+    raise OptionError(f'--force_yml {entry}: there is no option {key} to change; {meant}')

@@ -46,7 +46,7 @@ class _Check(SectionCheck):
     def everything(self) -> None:
         opt, model = self.opt, self.opt.get('model_type')
         listed = model is None or model in LISTED_MODELS
-        networks = [key for key in opt if key.startswith('network_') and (model != OURS or key in OUR_NETWORKS)]
+        networks = [key for key in known.starting_with(opt, 'network_') if model != OURS or key in OUR_NETWORKS]
         wanted = ['name', 'model_type', 'datasets', 'network_g'] + (['train', 'logger'] if self.is_train else [])
         sections = dict.fromkeys([*networks, *(OUR_NETWORKS if model == OURS else ())], section)
         general = {**known.GENERAL, **(known.GENERAL_OURS if model == OURS else {})}
@@ -55,7 +55,8 @@ class _Check(SectionCheck):
         self.static_graph()
         self.find('model_type', model, MODEL)
         for phase, dataset in self.inside(opt, 'datasets').items():
-            self.dataset(phase, dataset)
+            if self.is_text('datasets', phase):
+                self.dataset(phase, dataset)
         if self.is_train and isinstance(opt.get('datasets'), dict) and 'train' not in opt['datasets']:
             self.problems.append('datasets.train: missing')
         self.different_names()
@@ -96,11 +97,11 @@ class _Check(SectionCheck):
             self.problems.append(f'{where}: expected a section of options, got {dataset!r}')
             return
         registered = self.find(f'{where}.type', dataset.get('type'), DATASET)
-        type_ = known.INSTEAD_OF_TYPE.get(dataset.get('type'), dataset.get('type'))
+        type_ = dataset.get('type') if isinstance(dataset.get('type'), str) else None
         wanted = ['name', 'type']
         if kind == 'train':
             wanted += ['batch_size_per_gpu', 'num_worker_per_gpu']
-        specific = known.DATASETS.get(type_)
+        specific = known.DATASETS.get(known.INSTEAD_OF_TYPE.get(type_, type_))
         open_ended = specific is None and registered is not None
         if specific is not None or open_ended:
             self.keys(where, dataset, {**known.LOADER, **(specific or {})}, wanted, open_ended)
@@ -131,7 +132,7 @@ class _Check(SectionCheck):
         seen = {}
         for phase, dataset in self.inside(self.opt, 'datasets').items():
             name = dataset.get('name') if isinstance(dataset, dict) else None
-            if phase == 'train' or name is None:
+            if phase == 'train' or not isinstance(name, str):
                 continue
             if name in seen:
                 self.problems.append(f'datasets.{phase}.name: {name!r} is the name of datasets.{seen[name]}, too')
@@ -180,12 +181,11 @@ class _Check(SectionCheck):
         present = {k: v for k, v in train.items() if ours or k not in known.TRAIN_OURS}
         self.keys('train', present, kinds, wanted, open_ended=not listed)
         train.update(present)
-        for key in train:
-            if key.startswith('optim_'):
-                options = self.inside(train, key)
-                optimizer, wrong = self.described(f'train.{key}', options, OPTIMIZER)
-                if optimizer is not None:
-                    self.dry_optimizer(f'train.{key}', options, optimizer, wrong)
+        for key in known.starting_with(train, 'optim_'):
+            options = self.inside(train, key)
+            optimizer, wrong = self.described(f'train.{key}', options, OPTIMIZER)
+            if optimizer is not None:
+                self.dry_optimizer(f'train.{key}', options, optimizer, wrong)
         options = self.inside(train, 'scheduler')
         scheduler, wrong = self.described('train.scheduler', options, SCHEDULER)
         if scheduler is not None:
@@ -262,6 +262,8 @@ class _Check(SectionCheck):
             self.parts_of_clips(val)
         for name, options in self.inside(val, 'metrics').items():
             where = f'val.metrics.{name}'
+            if not self.is_text('val.metrics', name):
+                continue
             if not isinstance(options, dict):
                 self.problems.append(f'{where}: expected a section of options, got {options!r}')
                 continue

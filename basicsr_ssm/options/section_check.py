@@ -35,7 +35,9 @@ class SectionCheck:
         for key, value in options.items():
             if value is None and key in wanted:
                 continue  # reported below
-            if key in kinds:
+            if not self.is_text(where, key):
+                wrong.add(key)
+            elif key in kinds:
                 try:
                     options[key] = kinds[key](value)
                 except (ValueError, OverflowError) as error:
@@ -45,10 +47,17 @@ class SectionCheck:
                 self.problems.append(f'{prefix}{key}: {hint}')
                 wrong.add(key)
             elif not open_ended:
-                self.problems.append(f'{prefix}{key}: no such option; {did_you_mean(str(key), kinds)}')
+                self.problems.append(f'{prefix}{key}: no such option; {did_you_mean(key, kinds)}')
                 wrong.add(key)
         self.problems.extend(f'{prefix}{key}: missing' for key in wanted if options.get(key) is None)
         return wrong
+
+    def is_text(self, where: str, key: object) -> bool:
+        """Whether the name of something inside ``where`` is one; YAML makes numbers of 2 and true of on."""
+        if not isinstance(key, str):
+            within = f' in {where}' if where else ''
+            self.problems.append(f'{key!r}{within}: a name has to be text; put it into quotes if it is meant')
+        return isinstance(key, str)
 
     def described(self, where: str, options: dict, registered: Registered) -> tuple[Callable | None, set[str]]:
         """Check a section against what its type names.
@@ -66,7 +75,10 @@ class SectionCheck:
             if where != 'model_type':  # reported as a missing key
                 self.problems.append(f'{where}: missing; {registered.what}: {", ".join(sorted(objects))}')
             return None
-        name = str(name)
+        if not isinstance(name, str):
+            if where != 'model_type':  # reported as a value of another kind
+                self.problems.append(f'{where}: expected text, got {name!r}')
+            return None
         if name in objects:
             return objects[name]
         instead = known.INSTEAD_OF_TYPE.get(name)

@@ -18,8 +18,7 @@ def known_keys(opt: dict, path: tuple[str, ...]) -> set[str]:
         case ['datasets', _]:
             return {*known.LOADER, *known.DATASETS.get(type_, ())}
         case ['path']:
-            networks = [key for key in opt if key.startswith('network_')]
-            return {*known.PATH, *known.path_of_networks(networks)}
+            return {*known.PATH, *known.path_of_networks(known.starting_with(opt, 'network_'))}
         case ['train']:
             return {*known.TRAIN, *known.TRAIN_OTHER, *known.TRAIN_OURS}
         case ['val']:
