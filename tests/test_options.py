@@ -264,6 +264,8 @@ REDS = {'name': 'REDS', 'type': 'REDSRecurrentDataset', 'batch_size_per_gpu': 1,
         ('train:pixel_opt:type', 'CharbonierLoss', 'no loss CharbonierLoss; did you mean CharbonnierLoss?'),
         ('train:extra_losses', [{'type': 'L1Los'}], 'train.extra_losses.0.type: no loss L1Los; did you mean L1Loss?'),
         ('train:extra_losses', {'type': 'L1Loss'}, 'train.extra_losses: expected a list of sections'),
+        ('train:extra_losses', 2, 'train.extra_losses: expected a list of sections, got 2'),
+        ('train:extra_losses', True, 'train.extra_losses: expected a list of sections, got True'),
         ('train:total_iter', '10k', "train.total_iter: expected a whole number, got '10k'"),
         ('train:total_iter', 'REMOVED', 'train.total_iter: missing'),
         ('train:amp', 'float16', 'train.amp: expected bf16 or fp16'),
@@ -350,12 +352,18 @@ REDS = {'name': 'REDS', 'type': 'REDSRecurrentDataset', 'batch_size_per_gpu': 1,
         ('datasets:train', {**DEGRADED, 'degradation': 5}, 'datasets.train.degradation: expected a section'),
         (
             'datasets:train',
+            {**DEGRADED, 'degradation': {'downsample': ['bicubic']}},
+            "datasets.train.degradation.downsample: expected bicubic or bd, got ['bicubic']",
+        ),
+        (
+            'datasets:train',
             {**DEGRADED, 'degradation': {}, 'dataroot_lq': 'LQ'},
             'datasets.train.dataroot_lq: leave it out',
         ),
         ('use_static_graph', True, 'use_static_graph: remove it'),
         ('static_graph', True, None),
         ('static_graph', 1, 'static_graph: expected true or false'),
+        ('network_g', {'type': 'VSRM', 'scale': 2, 'expand': float('inf')}, 'network_g: cannot convert float infinity'),
         ('network_g', {'type': 'VSRM', 'scale': 2, 'checkpointed_branches': 'all'}, None),
         ('network_g', {'type': 'VSRM', 'scale': 2, 'checkpointed_branches': ['forward_1']}, None),
         ('network_g', {'type': 'VSRM', 'scale': 2, 'checkpointed_branches': 5}, 'checkpointed_branches=5 is neither'),
@@ -509,6 +517,15 @@ def test_all_mistakes_at_once_for_the_authors_option_file():
     for key in ('type: no dataset', 'val_partition: remove it', 'test_mode: remove it', 'use_shuffle: remove it'):
         assert sum(f'datasets.train.{key}' in problem for problem in problems) == 1
     assert len(problems) == 4
+
+
+def test_each_mistake_of_a_degradation_is_one():
+    degradation = {'blurr': {}, 'noise': {'sigmas': 1}}
+    where = '  datasets.train.degradation'
+    assert problems_of(**{'datasets:train': {**DEGRADED, 'degradation': degradation}}) == [
+        f'{where}.blurr: no such option; there are downsample, blur, noise, compression',
+        f'{where}.noise.sigmas: no such option; there are prob, sigma, gray_prob',
+    ]
 
 
 def test_options_of_ours_with_another_model():

@@ -35,6 +35,13 @@ _LIMITS = {'blur.sigma': (0, 20), 'noise.sigma': (0, 255), 'jpeg_quality': (1, 1
 _LIMITS |= {'h264_crf': (0, 51)}
 
 
+class DegradationError(ValueError):
+    """Options that no degradation can be made from: each of ``args`` is one thing that is wrong, the message is all."""
+
+    def __str__(self):
+        return '; '.join(self.args)
+
+
 @dataclass(frozen=True)
 class Degradation:
     """From frames of ground truth to low resolution.
@@ -55,7 +62,7 @@ class Degradation:
         scale: GT size / LQ size.
 
     Raises:
-        ValueError: unknown options, or values that make no sense; all in one message.
+        DegradationError: unknown options, or values that make no sense; all of them.
         UserError: mjpeg or h264 without PyAV.
     """
 
@@ -63,12 +70,9 @@ class Degradation:
     scale: int
 
     def __post_init__(self):
-        options, problems = _completed(self.options)
-        downsample = options['downsample']
-        if downsample in DEGRADATIONS and self.scale not in DEGRADATIONS[downsample][2]:
-            problems.append(f'downsample: {downsample} is not defined for scale {self.scale}')
+        options, problems = _completed(self.options, self.scale)
         if problems:
-            raise ValueError('; '.join(problems))
+            raise DegradationError(*problems)
         if {'mjpeg', 'h264'} & {*options.get('compression', {}).get('codecs', ())}:
             import_av()
         object.__setattr__(self, 'options', options)
@@ -98,13 +102,16 @@ class Degradation:
         return frames
 
 
-def _completed(given: object) -> tuple[dict, list[str]]:
+def _completed(given: object, scale: int) -> tuple[dict, list[str]]:
     """The options with their defaults, and what is wrong with them."""
     if not isinstance(given, dict):
-        return {'downsample': 'bicubic'}, [f'expected a section of options, got {given!r}']
-    options, problems = {'downsample': given.get('downsample', 'bicubic')}, []
-    if options['downsample'] not in DEGRADATIONS:
-        problems.append(f'downsample: expected {" or ".join(DEGRADATIONS)}, got {options["downsample"]!r}')
+        return {}, [f'expected a section of options, got {given!r}']
+    downsample = given.get('downsample', 'bicubic')
+    options, problems = {'downsample': downsample}, []
+    if not isinstance(downsample, str) or downsample not in DEGRADATIONS:
+        problems.append(f'downsample: expected {" or ".join(DEGRADATIONS)}, got {downsample!r}')
+    elif scale not in DEGRADATIONS[downsample][2]:
+        problems.append(f'downsample: {downsample} is not defined for scale {scale}')
     for name, section in given.items():
         if name == 'downsample':
             continue
@@ -115,8 +122,9 @@ def _completed(given: object) -> tuple[dict, list[str]]:
         if not isinstance(section, dict):
             problems.append(f'{name}: expected a section of options, got {section!r}')
             continue
-        for key in section.keys() - DEFAULTS[name].keys():
-            problems.append(f'{name}.{key}: no such option; there are {", ".join(DEFAULTS[name])}')
+        for key in section:
+            if key not in DEFAULTS[name]:
+                problems.append(f'{name}.{key}: no such option; there are {", ".join(DEFAULTS[name])}')
         options[name] = {**DEFAULTS[name], **section}
         problems += [f'{name}.{key}: {fault}' for key, v in options[name].items() if (fault := _fault(name, key, v))]
     return options, problems

@@ -13,7 +13,7 @@ from torch.utils import data
 
 from basicsr_ssm.data.clip_index import Clip, frame_name, name_some
 from basicsr_ssm.data.clip_set import ClipSet, positive_int, to_tensor
-from basicsr_ssm.data.degradations import Degradation
+from basicsr_ssm.data.degradations import Degradation, DegradationError
 from basicsr_ssm.data.frame_store import DatasetError
 
 
@@ -176,7 +176,7 @@ def _degradation_of(opt: dict) -> Degradation | None:
         raise DatasetError('options degradation and dataroot_lq: LQ is either made from GT or read; give one of them')
     try:
         return Degradation(opt['degradation'], positive_int(opt, 'scale'))
-    except ValueError as error:
+    except DegradationError as error:
         raise DatasetError(f'option degradation: {error}') from None
 
 

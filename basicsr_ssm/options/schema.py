@@ -10,7 +10,7 @@ import torch
 from basicsr.losses.basic_loss import PerceptualLoss
 
 from basicsr_ssm.archs.arguments import ArgumentError
-from basicsr_ssm.data.degradations import Degradation
+from basicsr_ssm.data.degradations import Degradation, DegradationError
 from basicsr_ssm.losses.checks import missing_target
 from basicsr_ssm.options import known
 from basicsr_ssm.options.errors import OptionError
@@ -124,8 +124,8 @@ class _Check(SectionCheck):
             self.problems.append(f'{where}.dataroot_lq: leave it out: degradation makes LQ from GT')
         try:
             Degradation(dataset['degradation'], self.opt.get('scale'))
-        except ValueError as error:
-            self.problems += [f'{where}.degradation.{problem}' for problem in str(error).split('; ')]
+        except DegradationError as error:
+            self.problems += [f'{where}.degradation.{problem}' for problem in error.args]
 
     def different_names(self) -> None:
         """Results, metrics and images of a validation or test set go by its name."""
@@ -162,7 +162,7 @@ class _Check(SectionCheck):
                 network(**{name: value for name, value in options.items() if name not in leave_out})
         except ArgumentError as error:
             self.problems += [f'{key}: {error.network}: {problem}' for problem in error.problems]
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:  # the latter: .inf
             self.problems.append(f'{key}: {error}')
 
     def train(self, train: dict, listed: bool) -> None:
@@ -192,7 +192,8 @@ class _Check(SectionCheck):
             self.schedule_lengths(options, train.get('total_iter'), wrong)
         for key in ('pixel_opt', 'perceptual_opt', 'gan_opt'):
             self.loss(f'train.{key}', self.inside(train, key))
-        for i, options in enumerate(train.get('extra_losses') or () if ours else ()):
+        extra = train.get('extra_losses') if ours else None
+        for i, options in enumerate(extra if isinstance(extra, list) else ()):
             if isinstance(options, dict):
                 self.loss(f'train.extra_losses.{i}', options, needed=True)
 

@@ -1,5 +1,6 @@
 """LQ made on the fly from GT: each step against what it should do, and the data set that uses them."""
 
+import pickle
 import random
 
 import cv2
@@ -10,7 +11,7 @@ import torch
 from basicsr_ssm.clips.blur_downsample import blur_downsample
 from basicsr_ssm.clips.imresize import imresize_bicubic
 from basicsr_ssm.data import MedicalClipDataset
-from basicsr_ssm.data.degradations import CODECS, Degradation
+from basicsr_ssm.data.degradations import CODECS, Degradation, DegradationError
 from basicsr_ssm.data.frame_store import DatasetError
 from basicsr_ssm.data.sampler import SampleIndex
 
@@ -102,12 +103,23 @@ def test_probabilities(frames):
         ({'compression': {'h264_crf': [0, 60]}}, 'compression.h264_crf: expected a range'),
         ({'downsample': 'area'}, 'downsample: expected bicubic or bd'),
         ({'noise': {'prob': 2}, 'downsample': 'x'}, 'downsample: .*; noise.prob: '),
+        ({'downsample': ['bd']}, r"downsample: expected bicubic or bd, got \['bd'\]"),
+        ({2: {}}, '2: no such option'),
         ([], 'expected a section of options'),
     ],
 )
 def test_wrong_options(options, message):
     with pytest.raises(ValueError, match=message):
         Degradation(options, 4)
+
+
+def test_each_mistake_can_be_told_apart():
+    options = {'downsample': 'a; b', 'blurr': {}, 'noise': {'sigmas': 1, 'probs': 1}}
+    with pytest.raises(DegradationError) as caught:
+        Degradation(options, 4)
+    problems = caught.value.args
+    assert [problem.partition(':')[0] for problem in problems] == ['downsample', 'blurr', 'noise.sigmas', 'noise.probs']
+    assert str(pickle.loads(pickle.dumps(caught.value))) == '; '.join(problems)
 
 
 def test_bd_at_another_scale():
