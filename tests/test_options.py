@@ -528,6 +528,21 @@ def test_each_mistake_of_a_degradation_is_one():
     ]
 
 
+@pytest.mark.parametrize('type_', ['PairedImageDataset', 'HKRecurrentDataset'])
+def test_data_sets_that_are_not_listed_have_any_options(type_, monkeypatch):
+    """BasicSR's own of images, and the MedVSR authors' where their code is there."""
+    monkeypatch.setitem(DATASET_REGISTRY._obj_map, 'HKRecurrentDataset', torch.utils.data.Dataset)
+    data_set = {
+        **DEGRADED,
+        'type': type_,
+        'use_shuffle': True,
+        'test_mode': False,
+        'num_frame': 5,
+        'padding': 'reflection',
+    }
+    assert problems_of(**{'datasets:train': data_set}) == []
+
+
 def test_options_of_ours_with_another_model():
     problems = problems_of(model_type='VideoRecurrentModel', **{'train:accumulate': 2, 'val:use_ema': True})
     assert any('train.accumulate: only model_type VideoSSMModel has it' in p for p in problems)

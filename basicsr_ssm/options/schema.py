@@ -101,7 +101,7 @@ class _Check(SectionCheck):
         wanted = ['name', 'type']
         if kind == 'train':
             wanted += ['batch_size_per_gpu', 'num_worker_per_gpu']
-        specific = known.DATASETS.get(known.INSTEAD_OF_TYPE.get(type_, type_))
+        specific = known.DATASETS.get(type_ if registered else known.INSTEAD_OF_TYPE.get(type_))
         open_ended = specific is None and registered is not None
         if specific is not None or open_ended:
             self.keys(where, dataset, {**known.LOADER, **(specific or {})}, wanted, open_ended)

@@ -43,11 +43,9 @@ class SectionCheck:
                 except (ValueError, OverflowError) as error:
                     self.problems.append(f'{prefix}{key}: {error}')
                     wrong.add(key)
-            elif hint := known.INSTEAD_OF_KEY.get(re.sub(r'^datasets\.[^.]*\.', 'datasets.*.', f'{prefix}{key}')):
-                self.problems.append(f'{prefix}{key}: {hint}')
-                wrong.add(key)
             elif not open_ended:
-                self.problems.append(f'{prefix}{key}: no such option; {did_you_mean(key, kinds)}')
+                hint = known.INSTEAD_OF_KEY.get(re.sub(r'^datasets\.[^.]*\.', 'datasets.*.', f'{prefix}{key}'))
+                self.problems.append(f'{prefix}{key}: {hint or "no such option; " + did_you_mean(key, kinds)}')
                 wrong.add(key)
         self.problems.extend(f'{prefix}{key}: missing' for key in wanted if options.get(key) is None)
         return wrong
