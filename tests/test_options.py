@@ -6,8 +6,10 @@ import re
 import pytest
 import torch
 import yaml
-from basicsr.utils.registry import DATASET_REGISTRY
+from basicsr.models.sr_model import SRModel
+from basicsr.utils.registry import DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 from tiny_training import OPTIONS, write_options
+from torch import nn
 
 from basicsr_ssm import options
 from basicsr_ssm.options import (
@@ -497,6 +499,43 @@ def test_losses_in_another_ones_place(place, loss, message):
     where = f'train.{place}' + ('.1' if isinstance(loss, list) else '')
     assert len(problems) == (message is not None)
     assert all(problem.strip().startswith(where) and message in problem for problem in problems), problems
+
+
+class UsersLoss(nn.Module):
+    def __init__(self, layer_weights, reduction='mean'):
+        super().__init__()
+
+    def forward(self, pred): ...
+
+
+def users_metric(img, img2, crop_border=None, convert_to='rgb', **kwargs): ...
+
+
+def users_loss(**kwargs):
+    return nn.L1Loss(**kwargs)
+
+
+def test_what_a_user_has_registered_takes_what_it_takes(monkeypatch):
+    for registry, thing in ((LOSS_REGISTRY, UsersLoss), (LOSS_REGISTRY, users_loss), (METRIC_REGISTRY, users_metric)):
+        monkeypatch.setitem(registry._obj_map, thing.__name__, thing)
+    loss = {'type': 'UsersLoss', 'layer_weights': [1, 1], 'reduction': 'batch'}
+    metric = {'type': 'users_metric', 'crop_border': None, 'convert_to': 'rgb', 'further': 1, 'better': 'lower'}
+    changes = {'train:pixel_opt': {'type': 'users_loss'}, 'val:metrics': {'m': metric}}
+    assert problems_of(**changes, **{'train:extra_losses': [{'type': 'users_loss', 'reduction': 'sum'}]}) == []
+    assert problems_of(**{'train:pixel_opt': loss}) == [
+        '  train.pixel_opt: UsersLoss takes (pred), not (output, target)'
+    ]
+    assert problems_of(**{'train:pixel_opt': {**loss, 'weight': 1}})[0].startswith('  train.pixel_opt.weight: no such')
+
+
+def test_what_a_users_model_does_with_its_losses_is_its_own(monkeypatch):
+    monkeypatch.setitem(LOSS_REGISTRY._obj_map, 'UsersLoss', UsersLoss)
+    monkeypatch.setitem(MODEL_REGISTRY._obj_map, 'UsersModel', type('UsersModel', (SRModel,), {}))
+    losses = {
+        'train:pixel_opt': {'type': 'UsersLoss', 'layer_weights': [1]},
+        'train:perceptual_opt': {'type': 'L1Loss'},
+    }
+    assert problems_of(model_type='UsersModel', **losses) == []
 
 
 def test_all_mistakes_at_once_for_the_authors_option_file():

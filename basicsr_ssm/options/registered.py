@@ -22,10 +22,10 @@ class Registered:
         entries: pairs of name and class or function; a name may end in BasicSR's suffix.
         unfit: names that are there, but of no use here.
         given: arguments that are no options, for BasicSR gives them.
-        kinds: of arguments whose signature does not say it.
+        kinds: of arguments of BasicSR's, PyTorch's and ours whose signature does not say it.
         needed: arguments that BasicSR needs, though they have a default.
         beside: options that BasicSR reads beside the arguments.
-        strict: ``**kwargs`` of BasicSR's and ours take no further options.
+        strict: their ``**kwargs`` take no further options.
     """
 
     what: str
@@ -44,9 +44,9 @@ class Registered:
     def arguments(self, function: Callable) -> tuple[dict[str, Kind], list[str], bool]:
         """Kinds of all options by name; the names of those that are needed; whether there may be further ones."""
         kinds, needed, open_ended = of_signature(function, self.given)
-        kinds.update({name: kind for name, kind in self.kinds.items() if name in kinds})
-        if self.strict and function.__module__.startswith(('basicsr.', 'basicsr_ssm.')):
-            open_ended = False
+        if function.__module__.startswith(('basicsr.', 'basicsr_ssm.', 'torch.')):
+            kinds.update({name: kind for name, kind in self.kinds.items() if name in kinds})
+            open_ended = open_ended and not self.strict
         return {'type': anything, **kinds, **self.beside}, [*needed, *self.needed], open_ended
 
 

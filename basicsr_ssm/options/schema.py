@@ -191,11 +191,11 @@ class _Check(SectionCheck):
         if scheduler is not None:
             self.schedule_lengths(options, train.get('total_iter'), wrong)
         for key in ('pixel_opt', 'perceptual_opt', 'gan_opt'):
-            self.loss(f'train.{key}', self.inside(train, key))
+            self.loss(f'train.{key}', self.inside(train, key), listed)
         extra = train.get('extra_losses') if ours else None
         for i, options in enumerate(extra if isinstance(extra, list) else ()):
             if isinstance(options, dict):
-                self.loss(f'train.extra_losses.{i}', options, needed=True)
+                self.loss(f'train.extra_losses.{i}', options, listed, needed=True)
 
     def dry_optimizer(self, where: str, options: dict, optimizer: type, wrong: set[str]) -> None:
         """The optimizer's own checks of its values; those already found ``wrong`` are left out."""
@@ -218,11 +218,11 @@ class _Check(SectionCheck):
                 f'train.scheduler.periods: {sum(periods)} iterations in all, but train.total_iter is {total_iter}'
             )
 
-    def loss(self, where: str, options: dict, needed: bool = False) -> None:
+    def loss(self, where: str, options: dict, listed: bool, needed: bool = False) -> None:
         if not (options or needed):
             return
         loss, wrong = self.described(where, options, LOSS)
-        if loss is not None:
+        if listed and isinstance(loss, type):  # another's model may use it otherwise; a function may make any
             self.place_of_loss(where, loss)
         cheap = loss is not None and loss.__module__.startswith(('basicsr_ssm.', 'basicsr.losses.gan_loss'))
         if cheap and not wrong:
