@@ -189,7 +189,7 @@ class _Check(SectionCheck):
         options = self.inside(train, 'scheduler')
         scheduler, wrong = self.described('train.scheduler', options, SCHEDULER)
         if scheduler is not None:
-            self.schedule_lengths(options, train.get('total_iter'), wrong)
+            self.schedule_lengths(options, scheduler, train.get('total_iter'), wrong)
         for key in ('pixel_opt', 'perceptual_opt', 'gan_opt'):
             self.loss(f'train.{key}', self.inside(train, key), listed)
         extra = train.get('extra_losses') if ours else None
@@ -205,17 +205,17 @@ class _Check(SectionCheck):
         except (ValueError, TypeError, IndexError) as error:
             self.problems.append(f'{where}: {optimizer.__name__} does not take these values: {error}')
 
-    def schedule_lengths(self, options: dict, total_iter: object, wrong: set[str]) -> None:
-        for key, weights in (('periods', 'restart_weights'), ('restarts', 'restart_weights')):
-            values = options.get(key)
-            if values is not None and not wrong & {key, weights} and len(values) != len(options.get(weights, [1])):
-                self.problems.append(f'train.scheduler.{weights}: needs one weight for each of {key} {values}')
-        periods = options.get('periods')
-        if periods is None or 'periods' in wrong:
+    def schedule_lengths(self, options: dict, scheduler: type, total_iter: object, wrong: set[str]) -> None:
+        key = 'periods' if 'periods' in of_signature(scheduler)[0] else 'restarts'
+        if key in wrong:
             return
-        if isinstance(total_iter, int) and sum(periods) < total_iter - 1:  # the scheduler would fail there
+        values = options[key] if key in options else list(_default(scheduler, key))
+        if 'restart_weights' not in wrong and len(values) != len(options.get('restart_weights', [1])):
+            self.problems.append(f'train.scheduler.restart_weights: needs one weight for each of {key} {values}')
+        # the scheduler would fail there
+        if key == 'periods' and isinstance(total_iter, int) and sum(values) < total_iter - 1:
             self.problems.append(
-                f'train.scheduler.periods: {sum(periods)} iterations in all, but train.total_iter is {total_iter}'
+                f'train.scheduler.periods: {sum(values)} iterations in all, but train.total_iter is {total_iter}'
             )
 
     def loss(self, where: str, options: dict, listed: bool, needed: bool = False) -> None:
