@@ -780,8 +780,11 @@ def test_prefetching_to_a_gpu_needs_one(there, tmp_path, monkeypatch):
 @pytest.mark.parametrize('lacking, key', [('tensorboard', 'logger.use_tb_logger'), ('wandb', 'logger.wandb')])
 def test_loggers_have_to_be_installed(lacking, key, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name, *a: None if name == lacking else importlib)
+    loggers = {'logger:use_tb_logger': True, 'logger:wandb': {'project': 'x'}}
     with pytest.raises(OptionError, match=key):
-        parsed(tmp_path, **{'logger:use_tb_logger': True, 'logger:wandb': {'project': 'x'}})
+        parsed(tmp_path, **loggers)
+    assert parsed(tmp_path, debug=True, **loggers)['logger']['use_tb_logger'] is True
+    assert parsed(tmp_path, name='of_debugging', **loggers)['logger']['wandb'] == {'project': 'x'}
 
 
 @pytest.mark.parametrize('wanted, there, gets', [(8, 4, 4), (2, 8, 2), (8, 1, 1), (0, 4, 0), ('auto', 4, 4)])

@@ -35,12 +35,12 @@ def parse_options(args: argparse.Namespace, root_path: str, is_train: bool) -> d
     apply_overrides(opt, args.force_yml, known_keys)
     _fill_defaults(opt)
     check_options(opt, is_train, args.opt)
-    if is_train:
-        _check_installed(opt['logger'])
     opt['is_train'] = is_train
     opt['auto_resume'] = args.auto_resume
     if args.debug and not opt['name'].startswith('debug'):
         opt['name'] = f'debug_{opt["name"]}'
+    if is_train and 'debug' not in opt['name']:  # BasicSR gives a run of that name no such logger
+        _check_installed(opt['logger'])
     opt['num_gpu'] = _num_gpu(opt['num_gpu'], args.launcher)
     _check_prefetch(opt['datasets'].get('train', {}))
     _start_processes(opt, args.launcher)
