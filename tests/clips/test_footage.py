@@ -329,6 +329,17 @@ def test_windows_in_two_scenes(starts):
     assert complete == expected and windows.over
 
 
+def test_listed_clips_begin_in_their_own_scene():
+    windows = Windows(Cutting(2, 2, None, (4,), (0, 2, 4, 6, 8)))
+    begun = {}
+    for number in (1, 2, 3, 5, 6, 7, 10):  # 0, 4, 8 and 9 are left out
+        if number in (5, 10):
+            windows.end_scene()
+        begun |= {clip: number for clip, place in windows.add(number) if not place}
+        windows.take_complete()
+    assert begun == {1: 2, 3: 6}
+
+
 @pytest.mark.parametrize('form', ['png', 'lmdb'])
 def test_killed_and_resumed_with_everything_on(tmp_path, scene, write_folder, monkeypatch, form):
     """SIGKILL before each rename in turn; the bytes at the end are those of an undisturbed run."""

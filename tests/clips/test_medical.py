@@ -349,6 +349,32 @@ def test_no_clip_spans_a_gap(trees, tmp_path):
     assert 'trainvalid_2' not in {c['source'] for c in manifest_of(tmp_path / 'none')['clips']}
 
 
+@pytest.mark.parametrize(
+    ('option', 'repeated', 'damaged', 'expected'),
+    [
+        (('--duplicates', 'drop'), [3], [], [5]),  # the first clip would have to go on in the next run
+        (('--damaged', 'avoid'), [], [2], [5]),
+        (('--damaged', 'avoid'), [], [2, 3, 4], [5]),
+        (('--damaged', 'avoid'), [], [1], [2, 5]),
+    ],
+)
+def test_no_clip_spans_a_gap_where_frames_are_left_out(trees, tmp_path, option, repeated, damaged, expected):
+    root = trees('ldpolyp')
+    video = root / 'TrainValid/Images/2'
+    files = [video / f'{n:04d}.jpg' for n in (1, 2, 11, 12, 13, 21, 22, 23)]
+    for n, file in reversed(list(enumerate(files, 1))):
+        (video / f'{n:04d}.jpg').rename(file)
+    for i in repeated:
+        shutil.copy(files[i - 1], files[i])
+    for i in damaged:
+        files[i].write_bytes(files[i].read_bytes()[:200])
+    make('ldpolyp', root, tmp_path / 'one', *option)
+    clips = [clip for clip in manifest_of(tmp_path / 'one')['clips'] if clip['source'] == 'trainvalid_2']
+    assert [clip['first_frame'] for clip in clips] == expected and not any('left_out' in clip for clip in clips)
+    make('ldpolyp', root, tmp_path / 'two', '--recipe', str(tmp_path / 'one/recipe.yml'))
+    assert tree(tmp_path / 'one') == tree(tmp_path / 'two')
+
+
 def test_starts():
     plan = Plan(SIZE, stride=4, max_clips=3)
     assert starts_in([range(0, 7), range(7, 20)], 3, plan) == (0, 4, 7)
