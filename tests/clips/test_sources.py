@@ -212,6 +212,25 @@ def test_dicom_of_more_than_8_bits(tmp_path, write_dicom):
     assert got[0].min() == 0 and got[0].max() == 255
 
 
+@pytest.mark.parametrize('empty', [None, [], ''])
+def test_dicom_with_an_empty_window_or_rescale(tmp_path, write_dicom, empty):
+    """As with neither: an attribute that is there and empty says nothing."""
+    ramp = np.linspace(0, 4000, 128).reshape(2, 8, 8).astype(np.uint16)
+    plain = read(write_dicom(tmp_path / 'plain.dcm', ramp, 'MONOCHROME2', bits=12))[1]
+    window, rescale = ('WindowCenter', 'WindowWidth'), ('RescaleSlope', 'RescaleIntercept')
+    for names in (window, rescale, window + rescale):
+        got = read(write_dicom(tmp_path / 'empty.dcm', ramp, 'MONOCHROME2', bits=12, **dict.fromkeys(names, empty)))[1]
+        assert np.array_equal(got, plain)
+    # one of two that is empty leaves the other alone
+    path = write_dicom(tmp_path / 'half.dcm', ramp, 'MONOCHROME2', bits=12, WindowCenter='9', WindowWidth=empty)
+    assert np.array_equal(read(path)[1], plain)
+
+
+def test_dicom_that_cannot_be_converted_is_damaged(tmp_path, write_dicom):
+    path = write_dicom(tmp_path / 'odd.dcm', np.zeros((2, 8, 8), np.uint8), 'PALETTE COLOR')  # and no palette
+    expect_damage(path, r'odd\.dcm, frame 0: cannot be converted \(', frame=0)
+
+
 def test_dicom_with_video_inside(tmp_path, moving_frames, write_video, write_dicom):
     pydicom = pytest.importorskip('pydicom')
     frames = moving_frames(5)
