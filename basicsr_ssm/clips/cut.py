@@ -119,7 +119,7 @@ class _Scenes:
 
     def __init__(self, source: FrameSource, footage: Footage, gaps: Iterable[int]):
         self._source, self._footage, self._watch = source, footage, Watch()
-        self._gaps = frozenset(gaps)
+        self._gaps, self._gaps_met = frozenset(gaps), []
         self._damaged: dict[int, str] = {}
         self._combed = self._examined = 0
 
@@ -129,6 +129,7 @@ class _Scenes:
         for number, frame in enumerate(frames):
             gap = number in self._gaps
             if gap:
+                self._gaps_met.append(number)
                 self._watch.interrupt()
             if isinstance(frame, DamagedSourceError):
                 self._damaged[number] = frame.reason
@@ -149,6 +150,7 @@ class _Scenes:
         watch = self._watch
         return {
             'cuts': watch.cuts,
+            'gaps': self._gaps_met,
             'duplicates': len(watch.duplicates),
             'longest_freeze': watch.longest_freeze,
             'combed': round(self._combed / max(1, self._examined), 3),

@@ -113,7 +113,7 @@ def cut_sources(
     Raises:
         UserError: a source has changed or disappeared meanwhile; or the disk is full (see files.writing).
     """
-    counts = [recipe.cutting_of(name).frames_needed(source.frame_count) for name, source in opened.items()]
+    counts = [recipe.cutting_of(name, source).frames_needed(source.frame_count) for name, source in opened.items()]
     bar = tqdm(total=None if None in counts else sum(counts), desc='cut', unit='frame', disable=hidden)
     results: dict[str, dict] = {}
     with bar, ThreadPoolExecutor(workers) as encoders, ThreadPoolExecutor(workers) as readers:
@@ -121,7 +121,7 @@ def cut_sources(
         futures = {}
         try:
             for name, source in opened.items():
-                cutting = recipe.cutting_of(name)
+                cutting = recipe.cutting_of(name, source)
                 args = (source, name, work / 'sources' / name, cutting, crew, bar.update, recipe.footage)
                 futures[readers.submit(cut_source, *args)] = name
             pending = set(futures)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from basicsr_ssm.clips.frame_source import DamagedSourceError, FrameSource, safe_name
+from basicsr_ssm.clips.numbering import gaps_in
 from basicsr_ssm.errors import UserError
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
@@ -30,6 +31,7 @@ class FolderSource(FrameSource):
         if not self.files:
             raise UserError(f'{self.path}: the folder holds no images ({" ".join(IMAGE_SUFFIXES)})')
         self.frame_count = len(self.files)
+        self.gaps = gaps_in([path.stem for path in self.files])
         self.size = read_image(self.files[0], 0).shape[:2]
 
     def frames(self) -> Iterator[np.ndarray]:

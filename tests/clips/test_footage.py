@@ -75,6 +75,30 @@ def test_no_clip_spans_a_cut(tmp_path, scene, write_video, command, capsys):
     assert starts(overlapping) == [0, 2, 4, 6, 10, 12, 17]
 
 
+@pytest.mark.parametrize('options', [(), ('--stride', '1'), ('--duplicates', 'drop'), ('--blank', '0,0,8,8')])
+def test_no_clip_spans_missing_frames(tmp_path, scene, write_folder, command, capsys, options):
+    frames = scene(19, 16)
+    frames[2] = frames[1]
+    folder = write_folder(tmp_path / 'in' / 'a', frames)
+    for number in (7, 8):
+        (folder / f'frame{number}.png').unlink()
+    manifest = command('--strict', *options)
+    (source,) = manifest['sources']
+    assert source['found']['gaps'] == [6] and source['frames'] == 14
+    assert '1 gaps in the numbers of frames, which no clip spans: a' in capsys.readouterr().out
+    spans = [(c['first_frame'], c['first_frame'] + 3 + len(c.get('left_out', []))) for c in manifest['clips']]
+    assert spans[0] == (0, 4 if 'drop' in options else 3) and (6, 9) in spans and (10, 13) in spans
+    assert all(last < 6 or first >= 6 for first, last in spans)
+
+
+def test_frames_that_are_numbered_in_steps_have_no_gaps(tmp_path, scene, write_folder, command):
+    folder = write_folder(tmp_path / 'in' / 'a', scene(19, 8))
+    for number in range(8, 0, -1):
+        (folder / f'frame{number}.png').rename(folder / f'frame{5 * number}.png')
+    manifest = command()
+    assert starts(manifest) == [0, 4] and manifest['sources'][0]['found']['gaps'] == []
+
+
 def test_motion_and_light_are_no_cuts(scene):
     watch = Watch()
     frames = scene(4, 30, noise=1)

@@ -89,6 +89,16 @@ def test_folder_to_folder_is_exact(upscale, enlarge, tmp_path):
     assert np.array_equal(np.stack(read(tmp_path / 'out')), frames.repeat(3, 1).repeat(3, 2))
 
 
+def test_missing_frames_are_told_and_change_nothing(upscale, enlarge, tmp_path, capsys):
+    frames = np.random.default_rng(0).integers(0, 256, (7, 5, 9, 3), dtype=np.uint8)
+    enlarge.scale = 3
+    source = make_folder(tmp_path / 'in', frames)
+    (source / f'{2:08d}.png').unlink()
+    assert upscale(source, tmp_path / 'out', net=enlarge) == 0
+    assert 'in: 1 gaps in the numbers of its frames, the first before frame 2;' in capsys.readouterr().err
+    assert np.array_equal(np.stack(read(tmp_path / 'out')), np.delete(frames, 2, 0).repeat(3, 1).repeat(3, 2))
+
+
 def test_folder_to_video_takes_its_rate_from_the_user(upscale, enlarge, tmp_path, capsys):
     source = make_folder(tmp_path / 'in', marked_frames(4, 24, 32))
     assert upscale(source, tmp_path / 'a.mp4', net=enlarge) == 0

@@ -42,7 +42,7 @@ class MedicalRecipe(Recipe):
         size: (h, w) of the ground truth.
         root: the folder that the recipe file gives paths from.
         starts: source → first frames of its clips.
-        gaps: source → frames that do not follow on the one before.
+        gaps: source → frames that do not follow on the one before; others say it themselves.
         given: the recipe that was given back, if any.
     """
 
@@ -53,8 +53,8 @@ class MedicalRecipe(Recipe):
     gaps: dict[str, tuple[int, ...]] = field(default_factory=dict)
     given: ClipRecipe | None = None
 
-    def cutting_of(self, name: str) -> Cutting:
-        return replace(self.cutting, starts=self.starts.get(name), gaps=self.gaps.get(name, ()))
+    def cutting_of(self, name: str, source: FrameSource) -> Cutting:
+        return replace(self.cutting, starts=self.starts.get(name), gaps=self.gaps.get(name, source.gaps))
 
     def note_of(self, name: str, path: Path) -> dict:
         path, root = path.resolve(), self.root.resolve()
