@@ -52,9 +52,17 @@ class FolderSource(FrameSource):
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The images directly in `folder` in natural order; hidden files are left out."""
+    """The images directly in `folder` in natural order; hidden files are left out.
+
+    Links that lead nowhere are among them: they stand for frames, which are missed where they are read.
+    """
     files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith('.'))
-    return sorted((p for p in files if p.is_file()), key=lambda p: natural_key(p.name))
+    return sorted((p for p in files if p.is_file() or broken_link(p)), key=lambda p: natural_key(p.name))
+
+
+def broken_link(path: Path) -> str | None:
+    """What is wrong with a link that leads nowhere; None for everything else."""
+    return 'is a link that leads nowhere' if path.is_symlink() and not path.exists() else None
 
 
 def natural_key(text: str) -> tuple:
@@ -68,7 +76,8 @@ def read_image(path: Path, index: int) -> np.ndarray:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DamagedSourceError(path, index, f'cannot be read ({error.strerror})') from error
+        reason = broken_link(path) or f'cannot be read ({error.strerror})'
+        raise DamagedSourceError(path, index, reason) from error
     fault = cut_off(content)
     if fault:
         raise DamagedSourceError(path, index, fault)

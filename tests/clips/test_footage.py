@@ -161,6 +161,21 @@ def test_a_damaged_image(tmp_path, scene, write_folder, command, damaged, expect
         assert manifest['sources'][0]['found']['damaged'] == {'5': 'the PNG is cut off'}
 
 
+@pytest.mark.parametrize('damaged', ['refuse', 'avoid'])
+def test_a_frame_that_is_a_link_to_nowhere(tmp_path, scene, write_folder, command, capsys, damaged):
+    write_folder(tmp_path / 'in' / 'good', scene(7, 4))
+    folder = write_folder(tmp_path / 'in' / 'linked', scene(8, 10))
+    (folder / 'frame6.png').unlink()
+    (folder / 'frame6.png').symlink_to(tmp_path / 'gone.png')
+    with pytest.raises(UserError, match=r'frame6\.png, frame 5: is a link that leads nowhere \(--strict\)'):
+        command('--strict', out='strict')
+    manifest = command('--damaged', damaged)
+    if damaged == 'refuse':
+        assert 'frame6.png, frame 5: is a link that leads nowhere' in manifest['skipped'][0]['reason']
+    else:
+        assert [c['first_frame'] for c in manifest['clips'] if c['source'] == 'linked'] == [0, 6]
+
+
 def test_a_cut_off_video_is_used_up_to_there(tmp_path, scene, write_video, command):
     path = write_video(tmp_path / 'in' / 'a.mkv', scene(9, 60, noise=20))
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])

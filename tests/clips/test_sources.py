@@ -164,6 +164,16 @@ def test_flipped_bit_in_png(tmp_path, moving_frames, write_folder):
     expect_damage_in(folder, folder / 'frame2.png', 1)
 
 
+def test_a_frame_that_is_a_link_to_nowhere_is_named(tmp_path, moving_frames, write_folder):
+    folder = write_folder(tmp_path / 'f', moving_frames(4))
+    (folder / 'frame3.png').unlink()
+    (folder / 'frame3.png').symlink_to(tmp_path / 'gone.png')
+    with pytest.raises(DamagedSourceError, match=r'frame3\.png, frame 2: is a link that leads nowhere'):
+        list(open_source(folder).frames())
+    with pytest.raises(UserError, match=r'frame3\.png: is a link that leads nowhere'):
+        open_source(folder / 'frame3.png')
+
+
 def test_size_change_in_folder(tmp_path, moving_frames, write_folder):
     folder = write_folder(tmp_path / 'f', [*moving_frames(3), *moving_frames(1, 40, 64)])
     with pytest.raises(DamagedSourceError, match=r'frame4\.png, frame 3: .*64x48 to 64x40'):
