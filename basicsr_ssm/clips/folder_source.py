@@ -19,7 +19,10 @@ IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 
 
 class FolderSource(FrameSource):
-    """Images of one size in natural order (2 before 10). Gray becomes RGB, 16 bit becomes 8, alpha is dropped."""
+    """Images of one size in natural order (2 before 10). Gray becomes RGB, 16 bit becomes 8, alpha is dropped.
+
+    The size is that of the first image that can be read; where none can, that is an error.
+    """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -32,7 +35,7 @@ class FolderSource(FrameSource):
             raise UserError(f'{self.path}: the folder holds no images ({" ".join(IMAGE_SUFFIXES)})')
         self.frame_count = len(self.files)
         self.gaps = gaps_in([path.stem for path in self.files])
-        self.size = read_image(self.files[0], 0).shape[:2]
+        self.size = _first_readable(self.files).shape[:2]
 
     def frames(self) -> Iterator[np.ndarray]:
         for index, path in enumerate(self.files):
@@ -63,6 +66,16 @@ def image_files(folder: Path) -> list[Path]:
 def broken_link(path: Path) -> str | None:
     """What is wrong with a link that leads nowhere; None for everything else."""
     return 'is a link that leads nowhere' if path.is_symlink() and not path.exists() else None
+
+
+def _first_readable(files: list[Path]) -> np.ndarray:
+    first_error = None
+    for index, path in enumerate(files):
+        try:
+            return read_image(path, index)
+        except DamagedSourceError as error:
+            first_error = first_error or error
+    raise first_error
 
 
 def natural_key(text: str) -> tuple:

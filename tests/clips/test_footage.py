@@ -161,6 +161,18 @@ def test_a_damaged_image(tmp_path, scene, write_folder, command, damaged, expect
         assert manifest['sources'][0]['found']['damaged'] == {'5': 'the PNG is cut off'}
 
 
+@pytest.mark.parametrize('options', [('--damaged=refuse',), ('--damaged=avoid',), ('--damaged=avoid', '--masks')])
+def test_a_damaged_image_in_front(tmp_path, scene, write_folder, command, options):
+    write_folder(tmp_path / 'in' / 'good', scene(7, 4))
+    folder = write_folder(tmp_path / 'in' / 'bad', scene(8, 10))
+    (folder / 'frame1.png').write_bytes(b'')
+    manifest = command(*options)
+    if '--damaged=refuse' in options:
+        assert 'frame1.png, frame 0: ' in manifest['skipped'][0]['reason']
+    else:
+        assert [c['first_frame'] for c in manifest['clips'] if c['source'] == 'bad'] == [1, 5]
+
+
 @pytest.mark.parametrize('damaged', ['refuse', 'avoid'])
 def test_a_frame_that_is_a_link_to_nowhere(tmp_path, scene, write_folder, command, capsys, damaged):
     write_folder(tmp_path / 'in' / 'good', scene(7, 4))

@@ -317,6 +317,16 @@ def test_small_videos_are_left_out_and_reported(trees, tmp_path, capsys, moving_
         (root / f'videos/case_{case}.mp4').write_bytes(whole)
 
 
+def test_why_too_few_sources_are_left_is_told(trees, tmp_path, capsys):
+    root = trees('cataract101')
+    for case in (269, 270):
+        (root / f'videos/case_{case}.mp4').write_bytes(b'no video' * 100)
+    with pytest.raises(UserError, match='there is 1 that can be used'):
+        make('cataract101', root, tmp_path / 'out', '--split', 'train=0.5,test=0.5')
+    told = capsys.readouterr().err
+    assert all(f'skipped: {root}/videos/case_{case}.mp4: not a video' in told for case in (269, 270))
+
+
 def test_missing_parts_stop_or_are_skipped(trees, tmp_path):
     root = trees('endovis18')
     (root / 'miccai_challenge_release_2/seq_5/left_frames/frame003.png').unlink()

@@ -164,6 +164,21 @@ def test_flipped_bit_in_png(tmp_path, moving_frames, write_folder):
     expect_damage_in(folder, folder / 'frame2.png', 1)
 
 
+def test_the_size_is_that_of_the_first_image_that_can_be_read(tmp_path, moving_frames, write_folder):
+    folder = write_folder(tmp_path / 'f', moving_frames(4))
+    for number in (1, 2):
+        (folder / f'frame{number}.png').write_bytes(b'')
+    source = open_source(folder)
+    assert source.size == (48, 64) and source.frame_count == 4
+    expect_damage_in(folder, folder / 'frame1.png', 0)
+    kinds = [isinstance(frame, np.ndarray) for frame in source.frames_around_damage()]
+    assert kinds == [False, False, True, True]
+    for number in (3, 4):
+        (folder / f'frame{number}.png').write_bytes(b'x')
+    with pytest.raises(DamagedSourceError, match=r'frame1\.png, frame 0'):
+        open_source(folder)
+
+
 def test_a_frame_that_is_a_link_to_nowhere_is_named(tmp_path, moving_frames, write_folder):
     folder = write_folder(tmp_path / 'f', moving_frames(4))
     (folder / 'frame3.png').unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -125,7 +126,13 @@ def _planned(args: argparse.Namespace, found: Found) -> MedicalRecipe:
     length = LENGTH if args.clip_length is None else args.clip_length
     degradations = tuple(args.degradation or ('bicubic',))
     cutting = Cutting(length, plan.stride, plan.max_clips, _scales(args, (4,)), None, degradations)
-    split, footage = draw_splits(found, args.split, args.seed or 0, _unfit(found, args.workers)), footage_of(args)
+    unfit, footage = _unfit(found, args.workers), footage_of(args)
+    try:
+        split = draw_splits(found, args.split, args.seed or 0, unfit)
+    except UserError:
+        for reason in unfit.values():  # else `prepare` reports them
+            print(f'skipped: {reason}', file=sys.stderr)
+        raise
     Recipe(cutting, split, args.format, footage=footage)  # checks the numbers, which come next
     starts = {name: starts_in(runs, length, plan) for name, runs in found.runs.items() if name in found.usable()}
     return MedicalRecipe(
@@ -133,19 +140,19 @@ def _planned(args: argparse.Namespace, found: Found) -> MedicalRecipe:
     )
 
 
-def _unfit(found: Found, workers: int | None) -> set[str]:
-    """Sources that cannot be opened or are too small; `prepare` reports them."""
+def _unfit(found: Found, workers: int | None) -> dict[str, str]:
+    """Sources that cannot be opened or are too small → why."""
 
-    def fits(path: Path) -> bool:
+    def fault(path: Path) -> str | None:
         try:
             FittedSource(open_source(path), found.plan.size)
-        except UserError:
-            return False
-        return True
+        except UserError as error:
+            return str(error)
+        return None
 
     sources = found.usable()
-    fit = for_all(fits, sources.values(), thread_count(workers))
-    return {name for name, good in zip(sources, fit, strict=True) if not good}
+    faults = for_all(fault, sources.values(), thread_count(workers))
+    return {name: reason for name, reason in zip(sources, faults, strict=True) if reason}
 
 
 def draw_splits(found: Found, shares: str | None, seed: int, unfit: Container[str] = ()) -> SplitRule:
