@@ -57,6 +57,15 @@ def test_pixel_formats_and_containers(tmp_path, moving_frames, write_video, code
         assert abs(np.mean(got) - np.mean(frames)) < 0.3
 
 
+def test_a_colon_in_a_name_is_no_address(tmp_path, moving_frames, write_video, monkeypatch):
+    write_video(tmp_path / 'scan:1.mp4', moving_frames(3))
+    monkeypatch.chdir(tmp_path)
+    source, got = read('scan:1.mp4')
+    assert len(got) == 3 and str(source.path) == 'scan:1.mp4'
+    with pytest.raises(UserError, match=r'^http:x\.mp4: no such file'):
+        open_source('http:x.mp4')
+
+
 def test_odd_size(tmp_path, moving_frames, write_video):
     frames = moving_frames(3, 35, 47)
     assert close(read(write_video(tmp_path / 'odd.mkv', frames, 'ffv1', 'yuv444p', {}))[1], frames, 1)

@@ -71,6 +71,15 @@ def test_video_to_video_with_its_sound(upscale, enlarge, video, tmp_path, capsys
     assert sorted(os.listdir(tmp_path)) == ['in.mp4', 'out.mp4']
 
 
+def test_colons_in_names_are_no_addresses(upscale, enlarge, video, tmp_path, monkeypatch):
+    video.rename(tmp_path / 'scan:1.mp4')
+    monkeypatch.chdir(tmp_path)
+    assert upscale('scan:1.mp4', 'restored:1.mkv', net=enlarge) == 0
+    made = tmp_path / 'restored:1.mkv'
+    assert len(read(made)) == 40 and audio_packets(made)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['restored:1.mkv', 'scan:1.mp4']
+
+
 def test_a_few_frames_only(upscale, enlarge, video, tmp_path):
     assert upscale(video, tmp_path / 'out.mkv', '--frames', '10:35', '--segment', '8', net=enlarge) == 0
     assert [mark_of(frame) for frame in read(tmp_path / 'out.mkv')] == list(range(10, 35))
