@@ -9,6 +9,7 @@ from pathlib import Path
 from basicsr_ssm.clips.dicom_source import is_dicom
 from basicsr_ssm.clips.folder_source import broken_link, image_files, natural_key
 from basicsr_ssm.clips.frame_source import safe_name
+from basicsr_ssm.clips.published import name_some
 from basicsr_ssm.errors import UserError
 
 VIDEO_SUFFIXES = tuple(
@@ -21,18 +22,22 @@ VIDEO_SUFFIXES = tuple(
 
 
 def find_sources(
-    paths: Iterable[str | Path], skip: Callable[[str], None] | None = None, leave_out: Path | None = None
+    paths: Iterable[str | Path],
+    skip: Callable[[str], None] | None = None,
+    leave_out: Path | None = None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Path]:
     """name → path of every source, in a fixed order.
 
-    A file is a source; a folder with images is one source; any other folder is searched, recursively, for videos,
-    DICOM files and folders of images. Names are made of the file's or folder's name, with the names of the
-    folders above it in front where that is needed to tell two apart.
+    A file is a source; a folder with images is one source, whatever is below it; any other folder is searched,
+    recursively, for videos, DICOM files and folders of images. Names are made of the file's or folder's name, with the
+    names of the folders above it in front where that is needed to tell two apart.
 
     Args:
         skip: told of each folder that holds no source, and of each link in a folder that leads nowhere; without it
             that is an error. So it is if nothing is left.
         leave_out: a folder that is not searched: the output, which another run may have filled with frames.
+        note: told of each folder with images whose subfolders are therefore not searched.
 
     Raises:
         UserError: a path does not exist, holds no source or cannot be one, or is given twice.
@@ -43,7 +48,7 @@ def find_sources(
         if not path.exists():
             raise UserError(f'{path}: {broken_link(path) or "no such file or folder"}')
         broken: list[str] = []
-        here = [path] if path.is_file() else list(_search(path, leave_out and leave_out.resolve(), broken))
+        here = [path] if path.is_file() else list(_search(path, leave_out and leave_out.resolve(), broken, note))
         unusable += broken
         if not here and not broken:
             unusable.append(f'{path}: holds neither videos nor DICOM files nor images')
@@ -58,7 +63,7 @@ def find_sources(
     return _named(found)
 
 
-def _search(folder: Path, leave_out: Path | None, broken: list[str]):
+def _search(folder: Path, leave_out: Path | None, broken: list[str], note: Callable[[str], None]):
     """The sources in `folder`; what is wrong with links that lead nowhere goes into `broken`."""
     if folder.resolve() == leave_out:
         return
@@ -74,11 +79,15 @@ def _search(folder: Path, leave_out: Path | None, broken: list[str]):
         found = f'{images[0].name}, {films[0].name}'
         raise UserError(f'{folder}: holds both images and videos ({found}): which of them are meant?')
     if images:
+        below = [p.name for p in entries if p.is_dir() and p.resolve() != leave_out]
+        if below:
+            count = f'{len(images)} images' if len(images) > 1 else f'the image {images[0].name}'
+            note(f'{folder}: holds {count}, so it is one source; not looked into: {name_some(below)}')
         yield folder
         return
     for entry in entries:
         if entry.is_dir():
-            yield from _search(entry, leave_out, broken)
+            yield from _search(entry, leave_out, broken, note)
         elif entry in films:
             yield entry
 

@@ -77,6 +77,20 @@ def test_links_that_lead_nowhere_are_named(tmp_path, moving_frames, write_folder
     assert len(find_sources([full], reasons.append)) == 1 and len(reasons) == 4
 
 
+def test_folders_below_images_are_named(tmp_path, moving_frames, write_folder):
+    for name in ('one', 'two', '.hidden', 'out'):
+        write_folder(tmp_path / 'in' / name, moving_frames(1))
+    notes = []
+    assert list(find_sources([tmp_path / 'in'], leave_out=tmp_path / 'in' / 'out', note=notes.append)) == ['one', 'two']
+    assert notes == []
+    (tmp_path / 'in' / 'thumb.jpg').write_bytes(b'')
+    for _ in range(2):
+        assert list(find_sources([tmp_path / 'in'], leave_out=tmp_path / 'in' / 'out', note=notes.append)) == ['in']
+        (tmp_path / 'in' / 'thumb2.jpg').write_bytes(b'')
+    end = 'so it is one source; not looked into: one, two'
+    assert notes == [f'{tmp_path}/in: holds {what}, {end}' for what in ('the image thumb.jpg', '2 images')]
+
+
 def test_the_output_is_no_source(tmp_path, moving_frames, write_folder):
     full = write_folder(tmp_path / 'full', moving_frames(1))
     write_folder(tmp_path / 'out' / 'train' / 'GT' / 'full_0000', moving_frames(1))
