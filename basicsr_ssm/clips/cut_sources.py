@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from basicsr_ssm.clips.cut import Crew, cut_source
-from basicsr_ssm.clips.folder_source import image_files
+from basicsr_ssm.clips.folder_source import broken_link, image_files
 from basicsr_ssm.clips.masks import MASKS, write_mask
 from basicsr_ssm.clips.recipe import Recipe
 from basicsr_ssm.clips.sources import FrameSource
@@ -37,14 +37,15 @@ class Skips:
 
 
 def digests_of(sources: Mapping[str, Path], workers: int) -> dict[str, str]:
-    """name → checksum of the file, or of a folder's images one after the other."""
+    """name → checksum of the file, or of a folder's images one after the other, without links that lead nowhere."""
     with ThreadPoolExecutor(workers) as pool:
         return dict(zip(sources, pool.map(_digest, sources.values()), strict=True))
 
 
 def _digest(path: Path) -> str:
     try:
-        return sha256_of(image_files(path) if path.is_dir() else [path])
+        files = [p for p in image_files(path) if not broken_link(p)] if path.is_dir() else [path]
+        return sha256_of(files)
     except OSError as error:
         raise UserError(f'{error.filename or path}: cannot be read ({error.strerror})') from error
 
@@ -113,7 +114,7 @@ def cut_sources(
     Raises:
         UserError: a source has changed or disappeared meanwhile; or the disk is full (see files.writing).
     """
-    counts = [recipe.cutting_of(name).frames_needed(source.frame_count) for name, source in opened.items()]
+    counts = [recipe.cutting_of(name, source).frames_needed(source.frame_count) for name, source in opened.items()]
     bar = tqdm(total=None if None in counts else sum(counts), desc='cut', unit='frame', disable=hidden)
     results: dict[str, dict] = {}
     with bar, ThreadPoolExecutor(workers) as encoders, ThreadPoolExecutor(workers) as readers:
@@ -121,7 +122,7 @@ def cut_sources(
         futures = {}
         try:
             for name, source in opened.items():
-                cutting = recipe.cutting_of(name)
+                cutting = recipe.cutting_of(name, source)
                 args = (source, name, work / 'sources' / name, cutting, crew, bar.update, recipe.footage)
                 futures[readers.submit(cut_source, *args)] = name
             pending = set(futures)

@@ -452,6 +452,17 @@ def test_command(tmp_path, three, capsys):
         prepare_command.run(parser.parse_args([*common, '--split', 'train=1', '--test', 'scan1']))
 
 
+def test_a_stray_image_beside_folders_is_told(tmp_path, three, capsys):
+    (tmp_path / 'in' / 'thumb.jpg').write_bytes((tmp_path / 'in' / 'scan0' / 'frame1.png').read_bytes())
+    parser = argparse.ArgumentParser()
+    prepare_command.add_arguments(parser)
+    words = ['custom', '--source', tmp_path / 'in', '--clip-length', '4', '--split', 'train=1', '--output']
+    with pytest.raises(UserError, match='no source is long enough'):
+        prepare_command.run(parser.parse_args([str(word) for word in (*words, tmp_path / 'out')]))
+    end = 'holds the image thumb.jpg, so it is one source; not looked into: scan0, scan1, scan2'
+    assert f'note: {tmp_path}/in: {end}' in capsys.readouterr().err
+
+
 def test_an_empty_folder_is_skipped_or_fatal(tmp_path, three, capsys):
     (tmp_path / 'nothing').mkdir()
     parser = argparse.ArgumentParser()
