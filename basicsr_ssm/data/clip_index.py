@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from basicsr_ssm.data.frame_pairs import numbering_shift, what_tells_apart
 from basicsr_ssm.data.frame_store import IMAGE_SUFFIXES, DatasetError, LmdbFrames
 
 
@@ -51,6 +52,9 @@ def index_clips(lq, gt=None, meta_info_file: str | Path | None = None) -> tuple[
     Folders: every folder below the root that holds frames directly is a clip, whatever its frames are called. Frames
     are taken in natural order. LMDB: the ``meta_info.txt`` inside the database lists the frames.
 
+    Frames of GT and LQ pair up by the numbers in their names, whatever else all names of a side share (``00000000`` and
+    ``00000000x4``). One side may count from 0 and the other from 1, if it does so in all clips.
+
     A meta information file has one line a clip, ``<clip> <frames> (<h>,<w>,<c>)`` with the size of the GT, of which
     the last and the last two parts may be left out. It selects the clips. Folders look for a ``meta_info.txt`` beside
     the root (that of the GT, if there is one) where none is given.
@@ -79,16 +83,17 @@ def index_clips(lq, gt=None, meta_info_file: str | Path | None = None) -> tuple[
     elif gt is not None and lq_keys.keys() != gt_keys.keys():
         raise DatasetError(_clips_differ(lq, lq_keys, gt, gt_keys))
 
-    clips = []
+    clips, shifts = [], {}
     for name in sorted(lq_keys if listed is None else listed, key=natural_key):
         said = _Listed(None, None) if listed is None else listed[name]
         for frames, keys in ((lq, lq_keys), (gt, gt_keys)):
             if keys is not None and said.count not in (None, len(keys[name])):
                 raise DatasetError(_wrong_count(name, frames, keys[name], said.count, meta_path))
         if gt is not None:
-            _check_pairs(name, lq, lq_keys[name], gt, gt_keys[name])
+            shifts[name] = _pair_up(name, lq, lq_keys[name], gt, gt_keys[name])
         size = None if gt is None else gt_sizes.get(name, said.size)
         clips.append(Clip(name, lq_keys[name], None if gt is None else gt_keys[name], size))
+    _check_numbering(shifts, lq, gt)
     if not clips:
         raise DatasetError(f'no clips in {meta_path or lq.root}: expected one folder of frames for each clip')
     return clips, meta_path
@@ -201,30 +206,45 @@ def _list_lmdb(root: Path) -> tuple[dict[str, list[str]], dict[str, tuple[int, i
     return found, sizes
 
 
-def _check_pairs(name: str, lq, lq_keys, gt, gt_keys) -> None:
+def _pair_up(name: str, lq, lq_keys, gt, gt_keys) -> int | None:
+    """How much higher GT is numbered than LQ; None for a single frame, whose name does not show it."""
     lq_stems, gt_stems = [frame_name(key) for key in lq_keys], [frame_name(key) for key in gt_keys]
     if lq_stems == gt_stems:
-        return
-    only_lq, only_gt = set(lq_stems) - set(gt_stems), set(gt_stems) - set(lq_stems)
-    shared = len(only_lq) < len(lq_stems)
+        return 0
     if len(lq_keys) != len(gt_keys):
-        counts = f'{len(gt_keys)} GT frames in {gt.root} but {len(lq_keys)} LQ frames in {lq.root}'
-        hints = [f'{", ".join(sorted(only, key=natural_key)[:3])} only in {side}'
-                 for side, only in (('GT', only_gt), ('LQ', only_lq)) if shared and only]  # fmt: skip
-        raise DatasetError(f'clip {name} has {"; ".join([counts, *hints])}')
-    # Names of two kinds (0001 and 0001x4), or numbering with a constant shift, pair up in order; anything else that
-    # overlaps in part has lost frames on both sides.
-    if shared and not _constant_shift(lq_stems, gt_stems):
-        k = next(k for k in range(len(lq_stems)) if lq_stems[k] != gt_stems[k])
+        raise DatasetError(_counts_differ(name, lq, lq_stems, gt, gt_stems))
+    if len(lq_keys) == 1:
+        return None
+    lq_parts, gt_parts = what_tells_apart(lq_stems), what_tells_apart(gt_stems)
+    shift = numbering_shift(gt_parts, lq_parts)
+    if shift is None:
+        k = next(k for k in range(len(lq_parts)) if lq_parts[k] != gt_parts[k])
         raise DatasetError(
             f'clip {name}: frames of GT and LQ do not pair up, first {gt.where(gt_keys[k])} with {lq.where(lq_keys[k])}'
         )
+    return shift
 
 
-def _constant_shift(lq_stems, gt_stems) -> bool:
-    if not all(stem.isdecimal() for stem in (*lq_stems, *gt_stems)):
-        return False
-    return len({int(lq) - int(gt) for lq, gt in zip(lq_stems, gt_stems, strict=True)}) == 1
+def _counts_differ(name: str, lq, lq_stems, gt, gt_stems) -> str:
+    message = f'clip {name} has {len(gt_stems)} GT frames in {gt.root} but {len(lq_stems)} LQ frames in {lq.root}'
+    only_lq, only_gt = set(lq_stems) - set(gt_stems), set(gt_stems) - set(lq_stems)
+    if len(only_lq) == len(lq_stems):  # names of two kinds
+        return message
+    hints = [f'{", ".join(sorted(only, key=natural_key)[:3])} only in {side}'
+             for side, only in (('GT', only_gt), ('LQ', only_lq)) if only]  # fmt: skip
+    return '; '.join([message, *hints])
+
+
+def _check_numbering(shifts: dict[str, int | None], lq, gt) -> None:
+    """One clip that counts otherwise than the rest has lost the first frame of one side and the last of the other."""
+    odd = next((name for name, shift in shifts.items() if shift), None)
+    other = None if odd is None else next((n for n, s in shifts.items() if s not in (None, shifts[odd])), None)
+    if other is not None:
+        later, sooner = (gt, lq) if shifts[odd] > 0 else (lq, gt)
+        raise DatasetError(
+            f'clip {odd} begins with frame 1 in {later.root} and frame 0 in {sooner.root}, but clip {other} does not: '
+            f'is its frame 0 missing?'
+        )
 
 
 def _wrong_count(name: str, frames, keys, count: int, meta_path) -> str:
