@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from basicsr_ssm.data.frame_pairs import numbering_shift, what_tells_apart
 from basicsr_ssm.data.frame_store import IMAGE_SUFFIXES, DatasetError, LmdbFrames
+from basicsr_ssm.errors import UserError
+from basicsr_ssm.linked_folders import walk_links
+from basicsr_ssm.meta_info import Listed, lines_of, read_meta_info
 
 
 @dataclass(frozen=True)
@@ -29,14 +33,6 @@ class Clip:
 
     def __len__(self) -> int:
         return len(self.lq)
-
-
-@dataclass(frozen=True)
-class _Listed:
-    """What meta information says of a clip; None where it says nothing."""
-
-    count: int | None
-    size: tuple[int, int] | None
 
 
 def natural_key(name: str) -> tuple:
@@ -85,7 +81,7 @@ def index_clips(lq, gt=None, meta_info_file: str | Path | None = None) -> tuple[
 
     clips, shifts = [], {}
     for name in sorted(lq_keys if listed is None else listed, key=natural_key):
-        said = _Listed(None, None) if listed is None else listed[name]
+        said = Listed(None, None) if listed is None else listed[name]
         for frames, keys in ((lq, lq_keys), (gt, gt_keys)):
             if keys is not None and said.count not in (None, len(keys[name])):
                 raise DatasetError(_wrong_count(name, frames, keys[name], said.count, meta_path))
@@ -99,7 +95,7 @@ def index_clips(lq, gt=None, meta_info_file: str | Path | None = None) -> tuple[
     return clips, meta_path
 
 
-def _find_meta_info(frames, meta_info_file) -> tuple[dict[str, _Listed] | None, Path | None]:
+def _find_meta_info(frames, meta_info_file) -> tuple[dict[str, Listed] | None, Path | None]:
     if meta_info_file is not None:
         path = Path(meta_info_file).expanduser()
     elif isinstance(frames, LmdbFrames):
@@ -108,37 +104,10 @@ def _find_meta_info(frames, meta_info_file) -> tuple[dict[str, _Listed] | None, 
         path = frames.root.parent / 'meta_info.txt'
         if not path.is_file():
             return None, None
-    return _read_meta_info(path), path
-
-
-_META_LINE = re.compile(r'(?P<clip>.+?)(?:\s+(?P<count>[0-9]+)(?:\s+\((?P<h>[0-9]+),\s*(?P<w>[0-9]+)[,0-9\s]*\))?)?')
-
-
-def _read_meta_info(path: Path) -> dict[str, _Listed]:
-    listed = {}
-    for number, line in _lines(path):
-        match = _META_LINE.fullmatch(line)
-        if '(' in line and match['h'] is None:
-            raise DatasetError(f'{path}, line {number}: expected "<clip> <frames> (<h>,<w>,<c>)", not "{line}"')
-        if match['clip'] in listed:
-            raise DatasetError(f'{path}, line {number}: clip {match["clip"]} is listed twice')
-        size = None if match['h'] is None else (int(match['h']), int(match['w']))
-        listed[match['clip']] = _Listed(None if match['count'] is None else int(match['count']), size)
-    if not listed:
-        raise DatasetError(f'{path} lists no clips')
-    return listed
-
-
-def _lines(path: Path):
     try:
-        text = path.read_text(encoding='utf-8')
-    except OSError as error:
-        raise DatasetError(f'cannot read {path}: {error.strerror}') from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f'cannot read {path}: it is not UTF-8 text') from error
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            yield number, line.strip()
+        return read_meta_info(path), path
+    except UserError as error:
+        raise DatasetError(str(error)) from error
 
 
 def _list_frames(frames, listed) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[int, int]]]:
@@ -160,11 +129,10 @@ def _list_frames(frames, listed) -> tuple[dict[str, tuple[str, ...]], dict[str, 
 
 def _list_folders(root: Path, listed) -> dict[str, list[str]]:
     # With a list of clips only their folders are visited: the root may hold far more, on a slow disk.
-    tops = [root] if listed is None else [root / name for name in listed]
+    tops, visited = ([root], None) if listed is None else ([root / name for name in listed], 1)
     found = {}
     for top in tops:
-        for folder, subfolders, files in os.walk(top, onerror=_cannot_list, followlinks=True):
-            subfolders[:] = [] if listed is not None else [name for name in subfolders if _descend(folder, name)]
+        for folder, files in islice(walk_links(top, _cannot_list), visited):
             names = [name for name in files if name[0] != '.' and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
             if not names:
                 continue
@@ -173,12 +141,6 @@ def _list_folders(root: Path, listed) -> dict[str, list[str]]:
                 raise DatasetError(f'frames lie directly in {root}: each clip needs a folder of its own below it')
             found[clip] = [f'{clip}/{name}' for name in names]
     return found
-
-
-def _descend(folder: str, name: str) -> bool:
-    """Not into hidden folders, nor through a link back to where it lies."""
-    path = Path(folder, name)
-    return name[0] != '.' and not (path.is_symlink() and Path(folder).resolve().is_relative_to(path.resolve()))
 
 
 def _cannot_list(error: OSError) -> None:
@@ -194,8 +156,12 @@ def _list_lmdb(root: Path) -> tuple[dict[str, list[str]], dict[str, tuple[int, i
     path = root / 'meta_info.txt'
     if not path.is_file():
         raise DatasetError(f'{path} is missing: an LMDB data set lists its frames there')
+    try:
+        lines = list(lines_of(path))
+    except UserError as error:
+        raise DatasetError(str(error)) from error
     found, sizes = {}, {}
-    for number, line in _lines(path):
+    for number, line in lines:
         match = _LMDB_LINE.fullmatch(line)
         key = os.path.splitext(match['file'])[0] if match else ''
         if '/' not in key:

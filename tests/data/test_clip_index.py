@@ -72,6 +72,15 @@ def test_link_to_a_parent_folder_is_no_clip(make):
     assert [clip.name for clip in index(options)] == ['a']
 
 
+def test_link_by_way_of_another_link_to_a_parent_folder_is_no_clip(make):
+    options = make.clip('a', 2).to_folders()
+    for side in ('GT', 'LQ'):
+        (make.root / f'store_{side}').mkdir()
+        (make.root / f'store_{side}' / 'back').symlink_to(make.root / side)
+        (make.root / side / 'store').symlink_to(make.root / f'store_{side}')
+    assert [clip.name for clip in index(options)] == ['a']
+
+
 def test_meta_info_selects_clips_and_gives_sizes(make):
     options = make.clip('000', 3).clip('001', 2).clip('002', 2).to_folders()
     meta = make.root / 'list.txt'
