@@ -21,8 +21,9 @@ from basicsr_ssm.clips.cut import Cutting
 from basicsr_ssm.clips.discover import find_sources
 from basicsr_ssm.clips.imresize import imresize_bicubic
 from basicsr_ssm.clips.output_folder import locked
-from basicsr_ssm.clips.prepare import prepare
+from basicsr_ssm.clips.prepare import merge_shards, prepare, prepare_shard
 from basicsr_ssm.clips.recipe import Recipe
+from basicsr_ssm.clips.shard import Shard
 from basicsr_ssm.clips.splits import SplitRule
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import WriteError
@@ -214,6 +215,25 @@ def test_a_finished_data_set_is_left_alone(tmp_path, three):
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / 'out').rglob('*')}
     assert prepare(three, tmp_path / 'out', recipe()) == first
     assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / 'out').rglob('*')}
+
+
+@pytest.mark.parametrize('form, gone', [('png', 'train/GT'), ('lmdb', 'val')])
+def test_a_finished_data_set_without_a_split_is_not_called_complete(tmp_path, three, form, gone):
+    out = tmp_path / 'out'
+    prepare(three, out, recipe(form))
+    shutil.rmtree(out / gone)
+    before = tree(out)
+    lost = {'png': 'train/GT', 'lmdb': 'val/GT.lmdb, val/BIx4.lmdb'}[form]
+    for again in (
+        lambda: prepare(three, out, recipe(form)),
+        lambda: prepare_shard(three, out, recipe(form), Shard(1, 2)),
+        lambda: merge_shards(out),
+    ):
+        with pytest.raises(UserError, match=f'is gone: {lost}; put it back, or delete .*out to prepare it anew'):
+            again()
+    assert tree(out) == before
+    shutil.rmtree(out)
+    prepare(three, out, recipe(form))
 
 
 def test_other_settings_into_the_same_output(tmp_path, three):

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 
 import cv2
 import lmdb
@@ -298,6 +299,19 @@ def test_killed_at_every_step(vimeo, tmp_path, form):
         assert tree(out) == expected, f'killed before rename {step}'
         step += 1
     assert step > 15
+
+
+def test_a_finished_data_set_without_a_split_is_not_called_complete(vimeo, tmp_path):
+    found, out = find_vimeo90k(vimeo, expected=SMALL_VIMEO), tmp_path / 'out'
+    prepare(found, out)
+    shutil.rmtree(out / 'test')
+    for again in (
+        lambda: prepare(found, out),
+        lambda: prepare_published_shard(found, out, Shard(1, 2)),
+        lambda: merge_published_shards(out),
+    ):
+        with pytest.raises(UserError, match='is gone: test/GT.lmdb, test/BIx4.lmdb; put it back'):
+            again()
 
 
 def test_a_source_that_disappears_while_it_is_packed(reds, tmp_path, monkeypatch):
