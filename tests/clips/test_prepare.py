@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from killed_runs import killed_at, tree
 
+from basicsr_ssm import cli
 from basicsr_ssm.clips import cut, lmdb_writer, prepare_command
 from basicsr_ssm.clips.cut import Cutting
 from basicsr_ssm.clips.discover import find_sources
@@ -81,6 +82,19 @@ def test_split_by_source_and_remainders(tmp_path, three):
     assert all(len(s['sha256']) == 64 for s in manifest['sources'])
     listed = prepare(three, tmp_path / 'out2', recipe(lists={'val': ('scan1',)}))
     assert {s['name']: s['split'] for s in listed['sources']} == {'scan0': 'train', 'scan1': 'val', 'scan2': 'train'}
+
+
+def test_paths_that_are_not_utf_8(tmp_path, three, capsys):
+    """As on disks of other systems; the output may lie below such a folder, too."""
+    odd = tmp_path / os.fsdecode(b'Kn\xe4rz')
+    (tmp_path / 'in').rename(odd)
+    options = ['--source', str(odd), '--clip-length', '4', '--output', str(odd / 'out')]
+    assert cli.main(['prepare', 'custom', *options]) == 0
+    manifest = json.loads((odd / 'out/manifest.json').read_bytes())
+    assert [source['path'] for source in manifest['sources']] == [str(odd / f'scan{i}') for i in range(3)]
+    assert cli.main(['prepare', 'custom', *options]) == 0  # is the same
+    assert cli.main(['verify', str(odd / 'out')]) == 0
+    assert r'Kn\udce4rz' in capsys.readouterr().out
 
 
 def test_overlapping_spaced_and_limited_clips(tmp_path, three):
