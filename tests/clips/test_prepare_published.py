@@ -220,6 +220,16 @@ def test_vimeo_with_given_lq(vimeo, tmp_path):
     assert (out / 'train/GT' / name).read_bytes() == (vimeo / 'sequences' / name).read_bytes()
 
 
+def test_vimeo_without_the_lq_that_is_named(vimeo, tmp_path):
+    with pytest.raises(UserError, match=r'--lq .*/nowhere: no such folder$'):
+        find_vimeo90k(vimeo, tmp_path / 'nowhere')
+    (tmp_path / 'empty').mkdir()
+    found = find_vimeo90k(vimeo, tmp_path / 'empty')
+    missing = r'lists 3 clips, .*; .*/empty/00001/0001: no such folder, or empty; .*; and 4 more$'
+    with pytest.raises(UserError, match=f'no clip is complete: .*{missing}'):  # not of the lists alone
+        prepare(found, tmp_path / 'out', skip_missing=True)
+
+
 def test_vimeo_lists_that_are_not_the_published_ones(vimeo, tmp_path):
     (vimeo / 'sequences/00001/0002/im7.png').unlink()
     found = find_vimeo90k(vimeo)
