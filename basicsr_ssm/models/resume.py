@@ -22,7 +22,8 @@ def load_resume_state(opt: dict) -> dict | None:
     With ``--auto_resume``, takes the newest pair of training_states/ITER.state and models/net_g_ITER.pth (and those of
     the other networks) that can be read, and names the ones it passes over; where several processes share the run, the
     first one chooses for all. Otherwise ``path.resume_state``, if given. Sets ``opt['first_iter']``,
-    ``opt['first_epoch']`` and, so that the samples stay the same, ``opt['manual_seed']``.
+    ``opt['first_epoch']``, ``path.param_key_…`` of the resumed networks and, so that the samples stay the same,
+    ``opt['manual_seed']``.
 
     Raises:
         checkpoints.CheckpointError: ``path.resume_state`` or its networks are missing or damaged.
@@ -40,7 +41,10 @@ def load_resume_state(opt: dict) -> dict | None:
         Path(opt['path'][key]).mkdir(parents=True, exist_ok=True)
         for left_over in Path(opt['path'][key]).glob('.*.tmp'):  # of a save that was killed
             left_over.unlink(missing_ok=True)
+    param_keys = {key: value for key, value in opt['path'].items() if key.startswith('param_key')}
     check_resume(opt, state['iter'])
+    # of pretrained files; a checkpoint goes on from the weights in training (its average is loaded beside them)
+    opt['path'].update(param_keys, **{f'param_key_{name}': 'params' for name in _resumed_networks(opt)})
     opt['first_iter'], opt['first_epoch'] = state['iter'], state['epoch']
     opt['manual_seed'] = state.get('manual_seed', opt['manual_seed'])
     return state
@@ -66,8 +70,8 @@ def _newest_whole(opt: dict) -> tuple[Path | None, dict | None]:
     for path in sorted(paths, key=lambda path: int(path.stem), reverse=True):
         try:
             state = _read_state(path)
-            for network in _resumed_networks(opt):
-                checkpoints.read(Path(opt['path']['models'], f'{network}_{state["iter"]}.pth'))
+            for name in _resumed_networks(opt):
+                checkpoints.read(Path(opt['path']['models'], f'net_{name}_{state["iter"]}.pth'))
         except UserError as error:
             # BasicSR's own logger may not be asked for before its log file is known
             logging.getLogger(__name__).warning('auto_resume passes over %s: %s', path.name, error)
@@ -79,8 +83,9 @@ def _newest_whole(opt: dict) -> tuple[Path | None, dict | None]:
 
 
 def _resumed_networks(opt: dict) -> list[str]:
+    """'g' for network_g, and so on."""
     ignored = opt['path'].get('ignore_resume_networks') or ()
-    return [f'net_{key[8:]}' for key in opt if key.startswith('network_') and key not in ignored]
+    return [key.removeprefix('network_') for key in opt if key.startswith('network_') and key not in ignored]
 
 
 def _read_state(path: Path) -> dict:

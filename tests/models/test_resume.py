@@ -14,6 +14,7 @@ import torch
 from training_runs import assert_same_run, interrupted_at
 
 import basicsr_ssm
+from basicsr_ssm.models.resume import load_resume_state
 
 # An epoch has 4 iterations, the flow network is freed at 6, checkpoints are at the multiples of save_checkpoint_freq.
 MULTI_STEP = {'type': 'MultiStepLR', 'milestones': [4, 8], 'gamma': 0.5}
@@ -66,6 +67,27 @@ def test_resumes_from_the_path_in_the_option_file(run, tmp_path):
     with interrupted_at(5):
         run('parts')
     assert_same_run(whole, run('parts', **{'path:resume_state': str(state)}))
+
+
+@pytest.mark.parametrize('key', ['params_ema', None])
+def test_goes_on_from_the_weights_in_training(key, run):
+    """``param_key_g`` says what to take from a pretrained file, not from the run's own checkpoint."""
+    changes = {'path': {'param_key_g': key}}
+    whole = run('whole', **changes)
+    with interrupted_at(8):
+        run('parts', **changes)
+    assert_same_run(whole, run('parts', '--auto_resume', **changes))
+
+
+def test_networks_that_are_not_resumed_keep_their_param_key(tmp_path):
+    torch.save({'epoch': 0, 'iter': 3, 'optimizers': [], 'schedulers': []}, tmp_path / '3.state')
+    folders = {key: str(tmp_path) for key in ('models', 'training_states', 'visualization')}
+    own = {'pretrain_network_d': 'd.pth', 'ignore_resume_networks': ['network_d']}
+    own |= {'param_key_g': 'params_ema', 'param_key_d': 'params_ema', 'resume_state': str(tmp_path / '3.state')}
+    opt = {'path': {**folders, **own}, 'network_g': {}, 'network_d': {}, 'auto_resume': False, 'manual_seed': 0}
+    load_resume_state(opt)
+    assert opt['path']['param_key_g'] == 'params' and opt['path']['param_key_d'] == 'params_ema'
+    assert opt['path']['pretrain_network_d'] == 'd.pth'
 
 
 def test_a_drawn_seed_outlives_the_interruption(run, monkeypatch):
