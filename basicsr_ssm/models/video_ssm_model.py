@@ -27,7 +27,7 @@ from basicsr_ssm.models.parallel import alone, average_gradients, copy_from_firs
 from basicsr_ssm.models.resume import plain, random_state, restore_random_state
 from basicsr_ssm.models.saving import save_whole
 from basicsr_ssm.models.training_graph import TrainingGraph
-from basicsr_ssm.models.validation import fold_history_into_best, validate
+from basicsr_ssm.models.validation import begin_best, fold_history_into_best, validate
 from basicsr_ssm.segments.tiles import in_tiles
 
 AMP_DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -67,6 +67,7 @@ class VideoSSMModel(VideoRecurrentModel):
     """
 
     dist_validation = nondist_validation = validate
+    _initialize_best_metric_results = begin_best
 
     def __init__(self, opt: dict):
         self._use_ema = (opt.get('val') or {}).get('use_ema', True)

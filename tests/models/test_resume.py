@@ -1,5 +1,6 @@
 """Interrupted and resumed equals uninterrupted, bit for bit."""
 
+import json
 import os
 import signal
 import subprocess
@@ -109,6 +110,50 @@ def test_validation_after_the_last_checkpoint_is_remembered(run):
     assert_same_run(whole, parts)
     best = torch.load(parts / 'training_states/10.state', weights_only=True)['best_metric_results']
     assert best['any name']['psnr']['iter'] == 5
+
+
+PSNR, SSIM = ({'type': f'calculate_{name}', 'crop_border': 0} for name in ('psnr', 'ssim'))
+
+
+def best_at_the_end(experiment):
+    state = torch.load(experiment / 'training_states/9.state', weights_only=True)
+    return {metric: best['iter'] for metric, best in state['best_metric_results']['any name'].items()}
+
+
+def test_metrics_join_and_leave_a_run(run):
+    """Iterations 2, 4, 6 and 8 are validated; interrupted at 8, the run goes on from 6."""
+    changes = {'val:val_freq': 2}
+    both = {'val:metrics': {'psnr': PSNR, 'ssim': SSIM}}
+    with interrupted_at(8):
+        run('a', **changes)
+    assert best_at_the_end(run('a', '--auto_resume', **changes, **both)) == {'psnr': 8, 'ssim': 8}
+    with interrupted_at(8):
+        run('b', **changes, **both)
+    experiment = run('b', '--auto_resume', **changes, **{'val:metrics': {'ssim': SSIM}})
+    assert best_at_the_end(experiment) == {'psnr': 6, 'ssim': 8}
+    history = json.loads((experiment / 'metrics_history.json').read_text())['any name']
+    assert history['6'].keys() == {'psnr', 'ssim'} and history['8'].keys() == {'ssim'}
+
+
+def test_a_metric_whose_better_changes_is_judged_anew(run):
+    changes = {'val:val_freq': 2, 'logger:save_checkpoint_freq': 2}
+    with interrupted_at(8):
+        run('a', **changes)
+    run('a', '--auto_resume', **changes, **{'val:metrics:psnr:better': 'lower', 'train:total_iter': 7})
+    experiment = run('a', '--auto_resume', **changes, **{'val:metrics:psnr:better': 'lower'})
+    state = torch.load(experiment / 'training_states/10.state', weights_only=True)
+    history = json.loads((experiment / 'metrics_history.json').read_text())['any name']
+    worst = min((means['psnr'], int(i)) for i, means in history.items() if int(i) < 10)
+    assert state['best_metric_results']['any name']['psnr'] == {'better': 'lower', 'val': worst[0], 'iter': worst[1]}
+
+
+@pytest.mark.parametrize('changes', [{'val:metrics': None}, {'val': None, 'datasets:val': None}])
+def test_goes_on_without_validation(changes, run):
+    """The checkpoint of iteration 5 knows of no best result yet, the history does."""
+    every = {'logger:save_checkpoint_freq': 5}
+    with interrupted_at(8):
+        run('a', **every)
+    assert (run('a', '--auto_resume', **every, **changes) / 'training_states/10.state').exists()
 
 
 def test_goes_on_when_the_epochs_have_another_length(run, tmp_path):
