@@ -27,7 +27,7 @@ def load_resume_state(opt: dict) -> dict | None:
 
     Raises:
         checkpoints.CheckpointError: ``path.resume_state`` or its networks are missing or damaged.
-        UserError: it is no training state.
+        UserError: it is no training state, or one from beyond ``train.total_iter``.
     """
     if opt['auto_resume']:
         path, state = _newest_whole_of_all(opt)
@@ -37,6 +37,11 @@ def load_resume_state(opt: dict) -> dict | None:
         state = path and _read_state(Path(path))
     if not state:
         return None
+    if state['iter'] > (total_iter := int(opt['train']['total_iter'])):
+        raise UserError(
+            f'{opt["path"]["resume_state"]} is of iteration {state["iter"]}, beyond train.total_iter: {total_iter}; '
+            f'raise that, or name an earlier checkpoint as path.resume_state'
+        )
     for key in ('models', 'training_states', 'visualization'):
         Path(opt['path'][key]).mkdir(parents=True, exist_ok=True)
         for left_over in Path(opt['path'][key]).glob('.*.tmp'):  # of a save that was killed

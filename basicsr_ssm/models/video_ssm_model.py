@@ -25,6 +25,7 @@ from basicsr_ssm.models.adversary import Adversary
 from basicsr_ssm.models.finite_check import FiniteCheck
 from basicsr_ssm.models.parallel import alone, average_gradients, copy_from_first, distribute, has_static_graph
 from basicsr_ssm.models.resume import plain, random_state, restore_random_state
+from basicsr_ssm.models.resumed_optimizers import resume_optimizers
 from basicsr_ssm.models.saving import save_whole
 from basicsr_ssm.models.training_graph import TrainingGraph
 from basicsr_ssm.models.validation import begin_best, fold_history_into_best, validate
@@ -337,6 +338,7 @@ class VideoSSMModel(VideoRecurrentModel):
             'iter': current_iter,
             'optimizers': [optimizer.state_dict() for optimizer in self.optimizers],
             'schedulers': [plain(scheduler.state_dict()) for scheduler in self.schedulers],
+            'warmup_iter': self.opt['train'].get('warmup_iter', -1),
             'scaler': self._scaler.state_dict(),
             'skipped_steps': self._finite.skipped_steps,
             'random_states': self._random_states,
@@ -351,13 +353,9 @@ class VideoSSMModel(VideoRecurrentModel):
 
     def resume_training(self, resume_state: dict) -> None:
         """Takes states of BasicSR's own models, too; those do not know where in the epoch they were, nor the RNG."""
-        there, wanted = len(resume_state['optimizers']), len(self.optimizers)
-        if there != wanted:
-            raise UserError(
-                f'the training state is of a run with {there} optimizers, this one has {wanted}: a run goes on with or '
-                f'without network_d as it began; to change that, start anew from its weights (path.pretrain_network_g)'
-            )
-        super().resume_training(resume_state)
+        # The loop steps schedulers first, as ever; a fresh process only cannot know that the optimizer stepped before.
+        warnings.filterwarnings('ignore', 'Detected call of `lr_scheduler.step')
+        resume_optimizers(self, resume_state)
         if self._scaler.is_enabled() and resume_state.get('scaler'):
             self._scaler.load_state_dict(resume_state['scaler'])
         self._finite.skipped_steps = resume_state.get('skipped_steps', 0)
@@ -371,5 +369,3 @@ class VideoSSMModel(VideoRecurrentModel):
             logger.warning(f'The checkpoint is of {len(states)} processes: random numbers start anew.')
         if resume_state.get('samples_per_iter', self._samples_per_iter()) != self._samples_per_iter():
             logger.warning('The batch size is not the one of the checkpoint: samples will not follow where they ended.')
-        # The loop steps schedulers first, as ever; a fresh process only cannot know that the optimizer stepped before.
-        warnings.filterwarnings('ignore', 'Detected call of `lr_scheduler.step')

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tiny_training
 import torch
+from killed_runs import tree
 from training_runs import assert_same_run, interrupted_at
 
 import basicsr_ssm
@@ -86,7 +87,7 @@ def test_networks_that_are_not_resumed_keep_their_param_key(tmp_path):
     own = {'pretrain_network_d': 'd.pth', 'ignore_resume_networks': ['network_d']}
     own |= {'param_key_g': 'params_ema', 'param_key_d': 'params_ema', 'resume_state': str(tmp_path / '3.state')}
     opt = {'path': {**folders, **own}, 'network_g': {}, 'network_d': {}, 'auto_resume': False, 'manual_seed': 0}
-    load_resume_state(opt)
+    load_resume_state({**opt, 'train': {'total_iter': 3}})
     assert opt['path']['param_key_g'] == 'params' and opt['path']['param_key_d'] == 'params_ema'
     assert opt['path']['pretrain_network_d'] == 'd.pth'
 
@@ -162,6 +163,25 @@ def test_goes_on_when_the_epochs_have_another_length(run, tmp_path):
     experiment = run('parts', '--auto_resume', **{'datasets:train:batch_size_per_gpu': 1})
     assert torch.load(experiment / 'training_states/9.state', weights_only=True)['iter'] == 9
     assert 'batch size is not the one of the checkpoint' in tiny_training.log_below(tmp_path)
+
+
+def test_a_finished_run_is_finished_again(run):
+    """Its last checkpoint is of the last iteration: nothing is left to train."""
+    changes = {'logger:save_checkpoint_freq': 5}
+    whole = run('whole', **changes)
+    again = run('again', **changes)
+    (again / 'models/net_g_latest.pth').unlink()
+    assert_same_run(whole, run('again', '--auto_resume', **changes))
+
+
+def test_a_checkpoint_beyond_the_last_iteration(run, tmp_path, capsys):
+    with interrupted_at(8):
+        run('a')
+    checkpoints = [tmp_path / 'a/experiments/tiny' / folder for folder in ('models', 'training_states')]
+    before = [tree(folder) for folder in checkpoints]
+    run('a', '--auto_resume', status=2, **{'train:total_iter': 5})
+    assert '6.state is of iteration 6, beyond train.total_iter: 5; raise that' in capsys.readouterr().err
+    assert [tree(folder) for folder in checkpoints] == before
 
 
 def damage_newest(experiment, which):
