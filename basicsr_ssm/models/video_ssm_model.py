@@ -24,7 +24,7 @@ from basicsr_ssm.models import weight_average
 from basicsr_ssm.models.adversary import Adversary
 from basicsr_ssm.models.finite_check import FiniteCheck
 from basicsr_ssm.models.parallel import alone, average_gradients, copy_from_first, distribute, has_static_graph
-from basicsr_ssm.models.resume import plain, random_state, restore_random_state
+from basicsr_ssm.models.resume import plain, random_state, restore_random_state, set_aside_newer
 from basicsr_ssm.models.resumed_optimizers import resume_optimizers
 from basicsr_ssm.models.saving import save_whole
 from basicsr_ssm.models.training_graph import TrainingGraph
@@ -356,6 +356,7 @@ class VideoSSMModel(VideoRecurrentModel):
         # The loop steps schedulers first, as ever; a fresh process only cannot know that the optimizer stepped before.
         warnings.filterwarnings('ignore', 'Detected call of `lr_scheduler.step')
         resume_optimizers(self, resume_state)
+        set_aside_newer(self.opt, resume_state['iter'])
         if self._scaler.is_enabled() and resume_state.get('scaler'):
             self._scaler.load_state_dict(resume_state['scaler'])
         self._finite.skipped_steps = resume_state.get('skipped_steps', 0)

@@ -13,6 +13,7 @@ import pytest
 import tiny_training
 import torch
 from killed_runs import tree
+from tiny_training import log_below
 from training_runs import assert_same_run, interrupted_at
 
 import basicsr_ssm
@@ -162,7 +163,7 @@ def test_goes_on_when_the_epochs_have_another_length(run, tmp_path):
         run('parts')
     experiment = run('parts', '--auto_resume', **{'datasets:train:batch_size_per_gpu': 1})
     assert torch.load(experiment / 'training_states/9.state', weights_only=True)['iter'] == 9
-    assert 'batch size is not the one of the checkpoint' in tiny_training.log_below(tmp_path)
+    assert 'batch size is not the one of the checkpoint' in log_below(tmp_path)
 
 
 def test_a_finished_run_is_finished_again(run):
@@ -205,6 +206,78 @@ def test_auto_resume_passes_over_what_is_damaged(which, run, tmp_path, caplog):
     parts = run('parts', '--auto_resume')
     assert_same_run(whole, parts)
     assert 'passes over 6.state' in caplog.text
+
+
+@pytest.mark.parametrize('killed', [5, 7])
+def test_auto_resume_leaves_alone_what_a_rollback_abandoned(killed, run, tmp_path):
+    """Before and after the first checkpoint of the new course, which saves at 3 and 6, the old one at 5 and 10, too."""
+    whole = run('whole')
+    states = tmp_path / 'a/experiments/tiny/training_states'
+    run('a', **{'logger:save_checkpoint_freq': 5})
+    with interrupted_at(8):
+        run('b')
+    (tmp_path / 'b/experiments/tiny/training_states/3.state').rename(states / '3.state')
+    (tmp_path / 'b/experiments/tiny/models/net_g_3.pth').rename(states.parent / 'models/net_g_3.pth')
+    old = tree(states)
+    with interrupted_at(killed):
+        run('a', **{'path:resume_state': str(states / '3.state')})
+    new = tree(states)
+    assert new.keys() == {'3.state', '5.state.abandoned', '10.state.abandoned'} | ({'6.state'} if killed > 6 else set())
+    assert all(new[f'{name}.abandoned'] == old[name] for name in ('5.state', '10.state'))
+    assert 'back to iteration 3: 10.state is abandoned, and named 10.state.abandoned' in log_below(tmp_path)
+    assert_same_run(whole, run('a', '--auto_resume'))
+    assert tree(states).keys() == {'3.state', '5.state.abandoned', '6.state', '9.state', '10.state.abandoned'}
+
+
+def test_auto_resume_abandons_nothing(run, tmp_path):
+    with interrupted_at(8):
+        run('a')
+    damage_newest(tmp_path / 'a/experiments/tiny', 'weights gone')
+    with interrupted_at(5):
+        run('a', '--auto_resume')
+    assert tree(tmp_path / 'a/experiments/tiny/training_states').keys() == {'3.state', '6.state'}
+
+
+def test_auto_resume_does_not_start_anew_where_all_is_abandoned(run, tmp_path, capsys):
+    with interrupted_at(8):
+        run('a')
+    with interrupted_at(5):
+        run('b')
+    state = tmp_path / 'b/experiments/tiny/training_states/3.state'
+    (tmp_path / 'a/experiments/tiny/training_states/3.state').unlink()
+    with interrupted_at(5):
+        run('a', **{'path:resume_state': str(state)})
+    run('a', '--auto_resume', status=2)
+    assert 'abandoned checkpoints only; name where to go on' in capsys.readouterr().err
+    assert_same_run(run('whole'), run('a', '--auto_resume', **{'path:resume_state': str(state)}))
+
+
+def test_auto_resume_begins_at_the_path_in_the_option_file(run, tmp_path, caplog):
+    """As a job does that always says --auto_resume; later it goes on from its own checkpoints."""
+    whole = run('whole')
+    with interrupted_at(5):
+        run('other')
+    changes = {'path:resume_state': str(tmp_path / 'other/experiments/tiny/training_states/3.state')}
+    with interrupted_at(8):
+        run('a', '--auto_resume', **changes)
+    assert 'Resuming training from epoch: 0, iter: 3' in log_below(tmp_path)
+    assert 'not from path.resume_state' not in caplog.text
+    assert_same_run(whole, run('a', '--auto_resume', **changes))
+    assert 'Resuming training from epoch: 1, iter: 6' in log_below(tmp_path)
+    assert 'training_states/6.state, not from path.resume_state' in caplog.text
+
+
+def test_a_state_goes_with_the_networks_beside_it(run, tmp_path):
+    whole = run('whole')
+    with interrupted_at(5):
+        run('other', manual_seed=4)
+    with interrupted_at(5):
+        run('a')
+    state = whole / 'training_states/3.state'
+    for folder in ('other', 'a'):  # the one has weights of another seed, the other none
+        if folder == 'a':
+            (tmp_path / 'a/experiments/tiny/models/net_g_3.pth').unlink()
+        assert_same_run(whole, run(folder, **{'path:resume_state': str(state)}))
 
 
 def test_auto_resume_does_not_start_anew_where_all_is_damaged(run, tmp_path, capsys):
