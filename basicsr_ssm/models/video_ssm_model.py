@@ -18,6 +18,7 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import distributed, nn
 
 from basicsr_ssm import checkpoints
+from basicsr_ssm.archs.recognition import differing_settings
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.losses.checks import check_takes_target
 from basicsr_ssm.models import weight_average
@@ -292,9 +293,13 @@ class VideoSSMModel(VideoRecurrentModel):
     def load_network(
         self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'
     ) -> None:
-        """Takes ``param_key`` if the file has it, else what it has of params_ema, params and a bare state dict."""
+        """Takes ``param_key`` if the file has it, else what it has of params_ema, params and a bare state dict.
+
+        Warns of settings in the file that are not those of the options.
+        """
         net = self.get_bare_model(net)
-        if param_key not in checkpoints.read(load_path):
+        content = checkpoints.read(load_path)
+        if param_key not in content:
             get_root_logger().info(f'{load_path} has no {param_key}; taking what weights it has.')
             param_key = None
         state = checkpoints.load_state(load_path, param_key)
@@ -304,6 +309,15 @@ class VideoSSMModel(VideoRecurrentModel):
             self._print_different_keys_loading(net, state, strict=False)
             net.load_state_dict(state, strict=False)
         get_root_logger().info(f'{type(net).__name__} loaded from {load_path}.')
+        if net is not getattr(self, 'net_g_ema', None):  # which is from the same file
+            self._compare_settings(net, content, load_path)
+
+    def _compare_settings(self, net: nn.Module, content: dict, load_path: str) -> None:
+        for section in ('network_g', 'network_d'):  # the one that save_network has left there
+            there, here = content.get(section), self.opt.get(section)
+            if there and here and (settings := differing_settings(type(net), there, here)):
+                different = ', '.join(f'{name} {one} (here {other})' for name, (one, other) in settings.items())
+                get_root_logger().warning(f'{load_path} is of a {section} with other settings: {different}')
 
     def save(self, epoch: int, current_iter: int) -> None:
         """Weights first, then the training state: a state on disk has its weights. -1: weights only, as 'latest'."""
