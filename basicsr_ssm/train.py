@@ -17,7 +17,7 @@ def add_arguments(parser):
     parser.add_argument(
         '--auto_resume',
         action='store_true',
-        help='go on from the newest checkpoint of this experiment, or before it from path.resume_state',
+        help='go on from the newest checkpoint of this experiment or, before its first, from path.resume_state',
     )
 
 

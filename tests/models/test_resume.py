@@ -13,8 +13,8 @@ import pytest
 import tiny_training
 import torch
 from killed_runs import tree
-from tiny_training import log_below
-from training_runs import assert_same_run, interrupted_at
+from tiny_training import log_below, write_options
+from training_runs import assert_same_run, interrupted_at, run_two_processes
 
 import basicsr_ssm
 from basicsr_ssm.models.resume import load_resume_state
@@ -229,6 +229,14 @@ def test_auto_resume_leaves_alone_what_a_rollback_abandoned(killed, run, tmp_pat
     assert tree(states).keys() == {'3.state', '5.state.abandoned', '6.state', '9.state', '10.state.abandoned'}
 
 
+def test_two_processes_go_back(run, tmp_path):
+    states = run('a') / 'training_states'
+    state = str(states / '3.state')
+    run_two_processes(tmp_path / 'a', write_options(tmp_path / 'a', **{'path:resume_state': state}))
+    assert tree(states).keys() == {'3.state', '6.state', '9.state', '6.state.abandoned', '9.state.abandoned'}
+    assert len(torch.load(states / '9.state', weights_only=True)['random_states']) == 2
+
+
 def test_auto_resume_abandons_nothing(run, tmp_path):
     with interrupted_at(8):
         run('a')
@@ -294,7 +302,7 @@ def test_killed_while_saving(file, run, tmp_path, monkeypatch):
     whole = run('whole')
     folder = tmp_path / 'parts'
     folder.mkdir()
-    command = [sys.executable, tiny_training.__file__, 'train', '-opt', tiny_training.write_options(folder)]
+    command = [sys.executable, tiny_training.__file__, 'train', '-opt', write_options(folder)]
     environment = {**os.environ, 'KILLED_BEFORE': file, 'OMP_NUM_THREADS': '1'}
     environment['PYTHONPATH'] = str(Path(basicsr_ssm.__file__).parents[1])
     process = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)

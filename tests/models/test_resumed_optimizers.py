@@ -109,3 +109,13 @@ def test_another_number_of_parameter_groups(before, after, run, capsys):
     run('a', '--auto_resume', status=2, **{'train:flow_lr_mul': after})
     message = capsys.readouterr().err
     assert 'a run goes on with its networks, and with train.flow_lr_mul at 1 (one group) or not (two)' in message
+
+
+@pytest.mark.parametrize('scheduler', [MULTI_STEP, None])
+def test_goes_on_from_a_checkpoint_of_basicsr(scheduler, run, tmp_path):
+    changes = {'train:scheduler': scheduler} if scheduler else {}
+    run('a', **changes, **{'model_type': 'VideoRecurrentModel', 'train:total_iter': 8})
+    experiment = run('a', '--auto_resume', **changes)
+    assert rates(experiment) == rates(run('b', **changes))
+    assert {moments['step'].item() for moments in state_of(experiment)['optimizers'][0]['state'].values()} == {9, 4}
+    assert 'iter: 6.' in log_below(tmp_path) and 'changed since' not in log_below(tmp_path)
