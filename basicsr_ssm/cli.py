@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import select
 import sys
@@ -31,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     A command module has ``HELP`` (one line), ``add_arguments(parser)`` and ``run(args) -> int``.
     """
     argv = sys.argv[1:] if argv is None else argv
+    _show_any_path()
     try:
         args = _parser(argv).parse_args(argv)
         status = args.run(args)
@@ -46,6 +48,12 @@ def main(argv: list[str] | None = None) -> int:
         if not _nobody_reads_on():
             raise
         return 141
+
+
+def _show_any_path() -> None:
+    """A path need not be UTF-8, nor of the terminal's encoding, which is no reason to end what is otherwise well."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == 'strict':
+        sys.stdout.reconfigure(errors='backslashreplace')  # as stderr has it
 
 
 def _nobody_reads_on() -> bool:

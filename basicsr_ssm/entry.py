@@ -6,12 +6,16 @@ import argparse
 import errno
 import importlib
 import os
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+from basicsr.utils.dist_util import get_dist_info, master_only
 from torch import distributed
 
 from basicsr_ssm.errors import UserError
+from basicsr_ssm.files import write_file
 from basicsr_ssm.options import parse_options
 
 # how gloo and NCCL say that a process they wait for is gone
@@ -43,15 +47,19 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def run_pipeline(kind: str, args: argparse.Namespace, at_end: Callable[[dict], None] | None = None) -> int:
     """Run ``basicsr.train.train_pipeline`` or ``basicsr.test.test_pipeline``, outputs under the current directory.
 
-    BasicSR's only change is that its ``parse_options`` gives what ours has read. ``at_end`` is called with the options,
-    however the pipeline ends.
+    BasicSR's only changes are that its ``parse_options`` gives what ours has read, and its ``copy_opt_file`` keeps that
+    in the experiment's folder. ``at_end`` is called with the options, however the pipeline ends.
     """
     module = importlib.import_module(f'basicsr.{kind}')
     root_path = os.getcwd()
-    theirs, opt = module.parse_options, None
+    opt, theirs = None, {}
     try:
         opt = parse_options(args, root_path, is_train=kind == 'train')
-        module.parse_options = lambda root_path, is_train: (opt, args)
+        ours = {'parse_options': lambda root_path, is_train: (opt, args)}
+        if kind == 'train':
+            ours['copy_opt_file'] = _option_file_keeper(Path(args.opt))
+        theirs = {name: getattr(module, name) for name in ours}
+        vars(module).update(ours)
         getattr(module, f'{kind}_pipeline')(root_path)
     except UserError as error:
         raise UserError(_in_one_process(error)) from error
@@ -64,12 +72,32 @@ def run_pipeline(kind: str, args: argparse.Namespace, at_end: Callable[[dict], N
             raise UserError('another process of this run has ended; its own message says why') from error
         raise
     finally:
-        module.parse_options = theirs
+        vars(module).update(theirs)
         if at_end is not None and opt is not None:
             at_end(opt)
         if distributed.is_available() and distributed.is_initialized():
             _leave_group()
     return 0
+
+
+def _option_file_keeper(option_file: Path) -> Callable[[str, str], None]:
+    """What ``copy_opt_file`` does, with the content that the file has now.
+
+    The option file may lie in the experiment's folder, as an earlier run's copy. Until BasicSR copies it, that folder
+    has been renamed, or, in a resumed run, it is the copy, and stays as it is. Process 0 reads and writes.
+    """
+    content = option_file.read_bytes() if get_dist_info()[0] == 0 else b''  # others may come after the renaming
+
+    @master_only
+    def copy_opt_file(opt_file: str, experiments_root: str) -> None:
+        target = Path(experiments_root, option_file.name)
+        if target.exists() and option_file.exists() and target.samefile(option_file):
+            return
+        command = ' '.join(sys.argv).replace('\n', '\n# ')
+        header = f'# GENERATE TIME: {time.asctime()}\n# CMD:\n# {command}\n\n'
+        write_file(target, header.encode(errors='backslashreplace') + content)
+
+    return copy_opt_file
 
 
 def _leave_group() -> None:

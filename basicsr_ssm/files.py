@@ -71,8 +71,10 @@ def write_json(path: Path, value: object) -> None:
     """write_file of indented JSON with a final newline; the same value gives the same bytes.
 
     JSON has no infinity (the PSNR of equal frames) and no NaN: they are written as the strings that float() reads.
+    Where a path is not UTF-8, what Python has in the place of such bytes is escaped, and comes back.
     """
-    write_file(path, (json.dumps(_jsonable(value), indent=2, ensure_ascii=False, allow_nan=False) + '\n').encode())
+    text = json.dumps(_jsonable(value), indent=2, ensure_ascii=False, allow_nan=False) + '\n'
+    write_file(path, text.encode(errors='backslashreplace'))
 
 
 def _jsonable(value: object) -> object:

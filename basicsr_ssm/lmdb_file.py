@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import lmdb
@@ -16,7 +17,8 @@ def open_lmdb(folder: Path) -> lmdb.Environment:
     Raises:
         lmdb.Error: it is not a database, or is cut off; or it is open in this process already.
     """
-    environment = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, create=False, max_readers=1024)
+    path = os.fsencode(folder)
+    environment = lmdb.open(path, readonly=True, lock=False, readahead=False, create=False, max_readers=1024)
     whole = (environment.info()['last_pgno'] + 1) * environment.stat()['psize']
     size = (folder / 'data.mdb').stat().st_size
     if size < whole:

@@ -15,7 +15,9 @@ HELP = "train a network from an option file, through BasicSR's loop"
 def add_arguments(parser):
     add_run_arguments(parser)
     parser.add_argument(
-        '--auto_resume', action='store_true', help='go on from the newest checkpoint of this experiment'
+        '--auto_resume',
+        action='store_true',
+        help='go on from the newest checkpoint of this experiment or, before its first, from path.resume_state',
     )
 
 

@@ -4,7 +4,7 @@
 #   sbatch scripts/slurm_train.sh OPTION_FILE [ARGUMENTS of basicsr-ssm train]
 #
 # Options of sbatch before the script's name overrule those below (--nodes=1 --time=2:00:00). When the job is requeued
-# after its time or a failure, it goes on from its newest checkpoint.
+# after its time or a failure, it goes on from its newest checkpoint; the first time, from path.resume_state if given.
 #SBATCH --job-name=basicsr_ssm
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=4

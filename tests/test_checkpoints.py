@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from basicsr_ssm.archs import MedVSR
-from basicsr_ssm.archs.recognition import build_from_checkpoint
+from basicsr_ssm.archs import VSRM, MedVSR
+from basicsr_ssm.archs.recognition import build_from_checkpoint, differing_settings
 from basicsr_ssm.checkpoints import CheckpointError, load_into, load_spynet, load_state
 
 SMALL = dict(mid_channels=32, num_blocks=2, n_convfe=1, n_convrec=3, rec_ks=5)
@@ -148,6 +148,14 @@ def test_settings_travel_in_the_checkpoint(tmp_path):
     net = MedVSR(**SMALL, window_size=8)
     built, what = build_from_checkpoint(saved(tmp_path, {'params': net.state_dict(), 'network_g': options}))
     assert built.cross_arc_block.window_size == 8 and 'from the checkpoint' in what
+
+
+def test_settings_are_compared_as_the_network_takes_them():
+    there = {'type': 'MedVSR', 'window_size': 8, 'scale': 4, 'spynet_path': 'a.pth', 'use_pe': 'on_c'}
+    here = {'type': 'MedVSR', 'num_propagated': 3, 'checkpointed_branches': 'all', 'cpu_cache_length': 9}
+    assert differing_settings(MedVSR, there, here) == {'window_size': (8, 16), 'num_propagated': (2, 3)}
+    assert differing_settings(VSRM, {'type': 'VSRM', 'depths': [5, 5, 5]}, {'type': 'VSRM'}) == {}
+    assert differing_settings(VSRM, {'type': 'VSRM'}, {'type': 'Mine'}) == {'type': ('VSRM', 'Mine')}
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import io
 import os
 import subprocess
 import sys
@@ -28,6 +29,8 @@ class Command:
             raise KeyboardInterrupt
         if args.what == 'broken pipe':
             raise BrokenPipeError('of a worker')
+        if args.what == 'path':
+            print(os.fsdecode(b'Kn\xe4rz.mp4'))
         return 7
 
 
@@ -44,6 +47,13 @@ def test_status_is_the_commands(command):
 def test_mistakes_are_told_without_traceback(command, capsys):
     assert cli.main(['try', '--what', 'mistake']) == 2
     assert capsys.readouterr().err == 'error: mend this\n'
+
+
+def test_paths_that_stdout_cannot_encode_are_escaped(command, monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, 'stdout', io.TextIOWrapper(written, encoding='utf-8', errors='strict'))
+    assert cli.main(['try', '--what', 'path']) == 7
+    assert written.getvalue() == b'Kn\\udce4rz.mp4\n'
 
 
 def test_ctrl_c(command):

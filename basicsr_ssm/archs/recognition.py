@@ -1,7 +1,8 @@
-"""Building the network that a checkpoint belongs to, from the checkpoint alone."""
+"""The network that a checkpoint belongs to, built from the checkpoint alone, and its settings beside others."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,26 @@ from basicsr_ssm.checkpoints import CheckpointError, load_into, load_state, read
 
 State = dict[str, torch.Tensor]
 NETWORK_ENTRY = 'network_g'  # our checkpoints carry the option file's section of this name
+
+# where weights come from that a checkpoint has itself, and where features lie: they change nothing of the output
+_OF_NO_MATTER = ('spynet_path', 'edvr_path', 'checkpointed_branches', 'cpu_cache_length')
+
+
+def differing_settings(network: type[nn.Module], one: dict, other: dict) -> dict[str, tuple]:
+    """{name: (value in one, value in other)} of two sections of network options; what one leaves out has its default.
+
+    Args:
+        network: the class whose options they are. Settings that do not change its output are left out.
+    """
+    parameters = inspect.signature(network).parameters
+    defaults = {name: value.default for name, value in parameters.items() if value.default is not value.empty}
+    one, other = ({**defaults, **options} for options in (one, other))
+    names = [name for name in ('type', *parameters) if name in one and name in other and name not in _OF_NO_MATTER]
+    return {name: (one[name], other[name]) for name in names if _plain(one[name]) != _plain(other[name])}
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def build_from_checkpoint(path: str | Path, options: dict | None = None) -> tuple[nn.Module, str]:

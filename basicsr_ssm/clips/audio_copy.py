@@ -3,7 +3,7 @@
 from fractions import Fraction
 from pathlib import Path
 
-from basicsr_ssm.clips.pyav import import_av
+from basicsr_ssm.clips.pyav import file_for_av, import_av
 
 
 class AudioCopy:
@@ -21,9 +21,9 @@ class AudioCopy:
         self.shift = Fraction(0)
         self.cut = False
         self.notes: list[str] = []
-        self._damage = av.FFmpegError
+        self._source, self._damage = source, av.FFmpegError
         self._output = output
-        self._input = av.open(str(source))
+        self._input = av.open(file_for_av(source))
         self._copies = {}
         for stream in self._input.streams.audio:
             codec = stream.codec_context.name
@@ -45,7 +45,7 @@ class AudioCopy:
                 if packet.size and packet.dts is not None:
                     yield packet
         except self._damage as error:
-            self.notes.append(f'{self._input.name}: the audio is damaged and was kept up to there ({error})')
+            self.notes.append(f'{self._source}: the audio is damaged and was kept up to there ({error})')
 
     def mux_until(self, end: Fraction | None) -> None:
         """Copy the packets that start before ``end`` seconds of the output's clock; None: all that are left."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from basicsr_ssm.clips.pyav import import_av
+from basicsr_ssm.clips.pyav import file_for_av, import_av
 
 # What a folder of images or a cine without a frame rate plays at.
 DEFAULT_RATE = Fraction(25)
@@ -50,7 +50,7 @@ def clock_of_video(path: str | Path) -> Clock:
     """
     av = import_av()
     ticks: list[int | None] = []
-    with av.open(str(path)) as container:
+    with av.open(file_for_av(path)) as container:
         stream = container.streams.video[0]
         rate = stream.average_rate or stream.guessed_rate or DEFAULT_RATE
         time_base = stream.time_base

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 
 from basicsr_ssm.clips.discover import find_sources
 from basicsr_ssm.clips.recipe import Recipe
@@ -43,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     if lists and args.split is not None:
         raise UserError('--split draws the sources, --val and --test name them: give one or the other')
     shares = {'shares': parse_shares(args.split)} if args.split is not None else {}
-    sources = find_sources(args.source, skip=None if args.strict else _report, leave_out=args.output)
+    skip = None if args.strict else partial(_say, 'skipped')
+    sources = find_sources(args.source, skip, args.output, partial(_say, 'note'))
     if args.anonymous:
         numbers = {name: f'source_{number:04d}' for number, name in enumerate(sources, 1)}
         for name, number in numbers.items():
@@ -59,5 +61,5 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _report(reason: str) -> None:
-    print(f'skipped: {reason}', file=sys.stderr)
+def _say(what: str, text: str) -> None:
+    print(f'{what}: {text}', file=sys.stderr)

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from threading import Event, Semaphore
@@ -83,7 +83,7 @@ def cut_source(
         folder.mkdir(parents=True, exist_ok=True)
     _remove_unfinished(folder)
     job = _Job(source, name, folder, cutting)
-    scenes = _Scenes(source, footage or Footage())
+    scenes = _Scenes(source, footage or Footage(), cutting.gaps)
     count = 0
     try:
         for count, frame, follows in scenes:
@@ -117,8 +117,9 @@ class _Scenes:
     """The frames of a source with what matters for clips: (number, frame or None to leave it out, whether it follows
     on the one before)."""
 
-    def __init__(self, source: FrameSource, footage: Footage):
+    def __init__(self, source: FrameSource, footage: Footage, gaps: Iterable[int]):
         self._source, self._footage, self._watch = source, footage, Watch()
+        self._gaps, self._gaps_met = frozenset(gaps), []
         self._damaged: dict[int, str] = {}
         self._combed = self._examined = 0
 
@@ -126,6 +127,10 @@ class _Scenes:
         footage = self._footage
         frames = self._source.frames() if footage.damaged == 'refuse' else self._source.frames_around_damage()
         for number, frame in enumerate(frames):
+            gap = number in self._gaps
+            if gap:
+                self._gaps_met.append(number)
+                self._watch.interrupt()
             if isinstance(frame, DamagedSourceError):
                 self._damaged[number] = frame.reason
                 self._watch.interrupt()
@@ -138,13 +143,14 @@ class _Scenes:
             if verdict == 'duplicate' and footage.duplicates != 'keep':
                 yield number, None, footage.duplicates == 'drop'
             else:
-                yield number, frame, verdict != 'cut' or footage.cuts == 'ignore'
+                yield number, frame, not gap and (verdict != 'cut' or footage.cuts == 'ignore')
 
     def found(self) -> dict:
         """For the manifest: what was noticed in the frames that were read."""
         watch = self._watch
         return {
             'cuts': watch.cuts,
+            'gaps': self._gaps_met,
             'duplicates': len(watch.duplicates),
             'longest_freeze': watch.longest_freeze,
             'combed': round(self._combed / max(1, self._examined), 3),

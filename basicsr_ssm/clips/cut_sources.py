@@ -10,7 +10,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from basicsr_ssm.clips.cut import Crew, cut_source
-from basicsr_ssm.clips.folder_source import image_files
+from basicsr_ssm.clips.folder_source import broken_link, image_files
+from basicsr_ssm.clips.frame_source import DamagedSourceError
 from basicsr_ssm.clips.masks import MASKS, write_mask
 from basicsr_ssm.clips.recipe import Recipe
 from basicsr_ssm.clips.sources import FrameSource
@@ -23,28 +24,50 @@ class RefusedError(UserError):
 
 
 class Skips:
-    """Sources that are left out: name → reason. With `strict` the first one is an error."""
+    """Sources that are left out: name → reason. With `strict` the first one is an error.
+
+    Attributes:
+        reasons: with paths, for people.
+        nameless: the same with the sources' names in the place of paths, for --anonymous.
+    """
 
     def __init__(self, strict: bool):
         self.reasons: dict[str, str] = {}
+        self.nameless: dict[str, str] = {}
         self._strict = strict
 
-    def add(self, name: str, reason: str) -> None:
+    def add(self, name: str, reason: str, nameless: str) -> None:
         if self._strict:
             raise RefusedError(f'{reason} (--strict)')
-        self.reasons[name] = reason
+        self.reasons[name], self.nameless[name] = reason, nameless
         tqdm.write(f'skipped: {reason}', file=sys.stderr)
+
+    def add_error(self, name: str, path: Path, error: UserError) -> None:
+        self.add(name, str(error), nameless_reason(name, path, error))
+
+
+def nameless_reason(name: str, path: Path, error: UserError) -> str:
+    """Why the source `name`, at `path`, cannot be used, without a name of a file or folder."""
+    text = str(error)
+    if isinstance(error, DamagedSourceError):  # of a folder's image, its path is not the source's
+        where = '' if error.frame_index is None else f', frame {error.frame_index}'
+        return f'{name}{where}: {error.reason}'
+    if text.startswith((f'{path}: ', f'{path}, frame ')):
+        return name + text[len(str(path)) :]
+    named = str(path) in text or path.name in text
+    return f'{name}: {"cannot be used, as was said when it was left out" if named else text}'
 
 
 def digests_of(sources: Mapping[str, Path], workers: int) -> dict[str, str]:
-    """name → checksum of the file, or of a folder's images one after the other."""
+    """name → checksum of the file, or of a folder's images one after the other, without links that lead nowhere."""
     with ThreadPoolExecutor(workers) as pool:
         return dict(zip(sources, pool.map(_digest, sources.values()), strict=True))
 
 
 def _digest(path: Path) -> str:
     try:
-        return sha256_of(image_files(path) if path.is_dir() else [path])
+        files = [p for p in image_files(path) if not broken_link(p)] if path.is_dir() else [path]
+        return sha256_of(files)
     except OSError as error:
         raise UserError(f'{error.filename or path}: cannot be read ({error.strerror})') from error
 
@@ -83,17 +106,18 @@ def open_sources(
     opened: dict[str, FrameSource] = {}
     for name, path in sources.items():
         if name in twins:
-            skips.add(name, same_content(path, sources[twins[name]]))
+            skips.add(name, same_content(path, sources[twins[name]]), same_content(name, twins[name]))
             continue
         try:
             source = futures[name].result()
         except UserError as error:
             _refuse_changed(path, digests[name])
-            skips.add(name, str(error))
+            skips.add_error(name, path, error)
             continue
         h, w = source.size
         if min(h, w) < recipe.cutting.multiple:
-            skips.add(name, f'{source.path}: {w}x{h} is too small for the scales {recipe.cutting.scales}')
+            small = f'{w}x{h} is too small for the scales {recipe.cutting.scales}'
+            skips.add(name, f'{path}: {small}', f'{name}: {small}')
         else:
             opened[name] = source
     return opened
@@ -113,7 +137,7 @@ def cut_sources(
     Raises:
         UserError: a source has changed or disappeared meanwhile; or the disk is full (see files.writing).
     """
-    counts = [recipe.cutting_of(name).frames_needed(source.frame_count) for name, source in opened.items()]
+    counts = [recipe.cutting_of(name, source).frames_needed(source.frame_count) for name, source in opened.items()]
     bar = tqdm(total=None if None in counts else sum(counts), desc='cut', unit='frame', disable=hidden)
     results: dict[str, dict] = {}
     with bar, ThreadPoolExecutor(workers) as encoders, ThreadPoolExecutor(workers) as readers:
@@ -121,7 +145,7 @@ def cut_sources(
         futures = {}
         try:
             for name, source in opened.items():
-                cutting = recipe.cutting_of(name)
+                cutting = recipe.cutting_of(name, source)
                 args = (source, name, work / 'sources' / name, cutting, crew, bar.update, recipe.footage)
                 futures[readers.submit(cut_source, *args)] = name
             pending = set(futures)
@@ -135,7 +159,7 @@ def cut_sources(
                     except UserError as error:
                         name = futures[future]
                         _refuse_changed(opened[name].path, digests[name])
-                        skips.add(name, str(error))
+                        skips.add_error(name, opened[name].path, error)
         except BaseException:
             crew.stopping.set()
             for pool in (readers, encoders):
@@ -171,13 +195,6 @@ def report_of(
         }
         for name in sorted(results)
     }
-    skipped = []
-    for name, reason in sorted(skips.reasons.items()):
-        skipped.append({**described(name), 'reason': without_paths(reason, sources) if recipe.anonymous else reason})
+    reasons = skips.nameless if recipe.anonymous else skips.reasons
+    skipped = [{**described(name), 'reason': reason} for name, reason in sorted(reasons.items())]
     return {'sources': used, 'skipped': skipped}
-
-
-def without_paths(reason: str, sources: Mapping[str, Path]) -> str:
-    for name, path in sorted(sources.items(), key=lambda item: -len(str(item[1]))):  # the longest first
-        reason = reason.replace(str(path), name)
-    return reason

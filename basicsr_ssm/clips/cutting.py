@@ -30,6 +30,7 @@ class Cutting:
         scales: low resolutions, each 1/scale.
         starts: first frames of the clips in rising order, instead of those that stride and max_clips give.
         degradations: how low resolutions are made, names of DEGRADATIONS; each makes a folder of its own.
+        gaps: frames that do not follow on the one before, since some are missing there: no clip spans that.
     """
 
     clip_length: int
@@ -38,6 +39,7 @@ class Cutting:
     scales: tuple[int, ...]
     starts: tuple[int, ...] | None = None
     degradations: tuple[str, ...] = ('bicubic',)
+    gaps: tuple[int, ...] = ()
 
     @property
     def multiple(self) -> int:

@@ -35,9 +35,9 @@ class DicomSource(FrameSource):
     """Single- and multi-frame DICOM as RGB.
 
     RGB, YBR and palette colour are converted to RGB; MONOCHROME1 is inverted. Grayscale of more than 8 bits goes
-    through the file's rescale and window (PS3.3 C.11.2); without a window the smallest and largest value of all
-    frames become black and white, so that brightness does not flicker. H.264, HEVC and MPEG-2 inside DICOM
-    are read as video.
+    through the file's rescale and window (PS3.3 C.11.2), as far as they are not empty; without a window the smallest
+    and largest value of all frames become black and white, so that brightness does not flicker. H.264, HEVC and
+    MPEG-2 inside DICOM are read as video.
     """
 
     def __init__(self, path: str | Path):
@@ -71,7 +71,12 @@ class DicomSource(FrameSource):
                 raise DamagedSourceError(self.path, count, f'ends after {count} of {self.frame_count} frames')
             return
         for index, pixels in enumerate(self._pixels()):
-            frame = self._to_rgb(pixels)
+            try:
+                frame = self._to_rgb(pixels)
+            except UserError:
+                raise
+            except Exception as error:  # whatever a header's values may lead to
+                raise DamagedSourceError(self.path, index, f'cannot be converted ({_in_a_line(error)})') from error
             self.check_size(frame, index)
             yield frame
 
@@ -118,8 +123,7 @@ class DicomSource(FrameSource):
             # A RuntimeError with such a text is about the installation, not about the file.
             if any(text in str(error) for text in ('missing dependencies', 'does not support')):
                 raise UserError(f'{self.path}: {_wanted_decoder(self._syntax())}') from error
-            reason = ' '.join(str(error).split())
-            raise DamagedSourceError(self.path, count, f'cannot be decoded ({reason})') from error
+            raise DamagedSourceError(self.path, count, f'cannot be decoded ({_in_a_line(error)})') from error
         if count < self.frame_count:
             raise DamagedSourceError(self.path, count, f'ends after {count} of {self.frame_count} frames')
 
@@ -146,15 +150,15 @@ class DicomSource(FrameSource):
     def _gray(self, pixels: np.ndarray) -> np.ndarray:
         header = self._header
         if pixels.dtype != np.uint8 or int(header.get('BitsStored', 8)) > 8:
-            values = import_pydicom().pixels.apply_modality_lut(pixels, header)
+            values = _rescaled(pixels, header)
             window = _window(header)
             pixels = _windowed(values, *window) if window else _scaled(values, *self._value_range())
         return 255 - pixels if header.get('PhotometricInterpretation') == 'MONOCHROME1' else pixels
 
     def _value_range(self) -> tuple[float, float]:
         if self._range is None:
-            lut = import_pydicom().pixels.apply_modality_lut
-            ends = [(float(v.min()), float(v.max())) for v in (lut(p, self._header) for p in self._pixels())]
+            rescaled = (_rescaled(pixels, self._header) for pixels in self._pixels())
+            ends = [(float(values.min()), float(values.max())) for values in rescaled]
             self._range = min(low for low, _ in ends), max(high for _, high in ends)
         return self._range
 
@@ -183,17 +187,33 @@ def _frame_rate(header) -> Fraction | None:
     return Fraction(rate).limit_denominator(1001) if 0 < rate < 1000 else None
 
 
+def _in_a_line(error: Exception) -> str:
+    return ' '.join(str(error).split())
+
+
+def _number(header, name: str) -> float | None:
+    """The first value of an attribute; None where it is not there, or there and empty."""
+    value = header.get(name)
+    if hasattr(value, '__len__') and not isinstance(value, str):
+        value = value[0] if len(value) else None
+    return None if value in (None, '') else float(value)
+
+
+def _rescaled(pixels: np.ndarray, header) -> np.ndarray:
+    line = _number(header, 'RescaleSlope'), _number(header, 'RescaleIntercept')
+    if not header.get('ModalityLUTSequence') and None in line:
+        return pixels
+    return import_pydicom().pixels.apply_modality_lut(pixels, header)
+
+
 def _window(header) -> tuple[float, float, str] | None:
     """(centre, width, function) of the first window in the file."""
-    if 'WindowCenter' not in header or 'WindowWidth' not in header:
+    centre, width = _number(header, 'WindowCenter'), _number(header, 'WindowWidth')
+    if centre is None or width is None:
         return None
-    centre, width = (
-        v[0] if hasattr(v, '__len__') and not isinstance(v, str) else v
-        for v in (header.WindowCenter, header.WindowWidth)
-    )
     function = header.get('VOILUTFunction') or 'LINEAR'
     least = 1 if function == 'LINEAR' else 0
-    return (float(centre), float(width), function) if float(width) > least else None
+    return (centre, width, function) if width > least else None
 
 
 def _windowed(values: np.ndarray, centre: float, width: float, function: str) -> np.ndarray:

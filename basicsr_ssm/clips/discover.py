@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from basicsr_ssm.clips.dicom_source import is_dicom
-from basicsr_ssm.clips.folder_source import image_files, natural_key
+from basicsr_ssm.clips.folder_source import broken_link, image_files, natural_key
 from basicsr_ssm.clips.frame_source import safe_name
+from basicsr_ssm.clips.published import name_some
 from basicsr_ssm.errors import UserError
 
 VIDEO_SUFFIXES = tuple(
@@ -21,33 +22,40 @@ VIDEO_SUFFIXES = tuple(
 
 
 def find_sources(
-    paths: Iterable[str | Path], skip: Callable[[str], None] | None = None, leave_out: Path | None = None
+    paths: Iterable[str | Path],
+    skip: Callable[[str], None] | None = None,
+    leave_out: Path | None = None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Path]:
     """name → path of every source, in a fixed order.
 
-    A file is a source; a folder with images is one source; any other folder is searched, recursively, for videos,
-    DICOM files and folders of images. Names are made of the file's or folder's name, with the names of the
-    folders above it in front where that is needed to tell two apart.
+    A file is a source; a folder with images is one source, whatever is below it; any other folder is searched,
+    recursively, for videos, DICOM files and folders of images. Names are made of the file's or folder's name, with the
+    names of the folders above it in front where that is needed to tell two apart.
 
     Args:
-        skip: told of each folder that holds no source; without it that is an error. So it is if nothing is left.
+        skip: told of each folder that holds no source, and of each link in a folder that leads nowhere; without it
+            that is an error. So it is if nothing is left.
         leave_out: a folder that is not searched: the output, which another run may have filled with frames.
+        note: told of each folder with images whose subfolders are therefore not searched.
 
     Raises:
         UserError: a path does not exist, holds no source or cannot be one, or is given twice.
     """
     found: list[Path] = []
-    empty: list[str] = []
+    unusable: list[str] = []
     for path in map(Path, paths):
         if not path.exists():
-            raise UserError(f'{path}: no such file or folder')
-        here = [path] if path.is_file() else list(_search(path, leave_out and leave_out.resolve()))
-        if not here:
-            empty.append(f'{path}: holds neither videos nor DICOM files nor images')
+            raise UserError(f'{path}: {broken_link(path) or "no such file or folder"}')
+        broken: list[str] = []
+        here = [path] if path.is_file() else list(_search(path, leave_out and leave_out.resolve(), broken, note))
+        unusable += broken
+        if not here and not broken:
+            unusable.append(f'{path}: holds neither videos nor DICOM files nor images')
         found += here
-    if empty and (skip is None or not found):
-        raise UserError('; '.join(empty))
-    for reason in empty:
+    if unusable and (skip is None or not found):
+        raise UserError('; '.join(unusable))
+    for reason in unusable:
         skip(reason)
     twice = [p for p, n in Counter(p.resolve() for p in found).items() if n > 1]
     if twice:
@@ -55,7 +63,8 @@ def find_sources(
     return _named(found)
 
 
-def _search(folder: Path, leave_out: Path | None):
+def _search(folder: Path, leave_out: Path | None, broken: list[str], note: Callable[[str], None]):
+    """The sources in `folder`; what is wrong with links that lead nowhere goes into `broken`."""
     if folder.resolve() == leave_out:
         return
     try:
@@ -64,16 +73,21 @@ def _search(folder: Path, leave_out: Path | None):
     except OSError as error:
         raise UserError(f'{folder}: cannot be read ({error.strerror})') from error
     entries = [p for p in entries if not p.name.startswith('.')]
+    broken += [f'{p}: {wrong}' for p in entries if (wrong := broken_link(p)) and p not in images]
     films = [p for p in entries if p.is_file() and (p.suffix.lower() in VIDEO_SUFFIXES or _is_dicom(p))]
     if images and films:
         found = f'{images[0].name}, {films[0].name}'
         raise UserError(f'{folder}: holds both images and videos ({found}): which of them are meant?')
     if images:
+        below = [p.name for p in entries if p.is_dir() and p.resolve() != leave_out]
+        if below:
+            count = f'{len(images)} images' if len(images) > 1 else f'the image {images[0].name}'
+            note(f'{folder}: holds {count}, so it is one source; not looked into: {name_some(below)}')
         yield folder
         return
     for entry in entries:
         if entry.is_dir():
-            yield from _search(entry, leave_out)
+            yield from _search(entry, leave_out, broken, note)
         elif entry in films:
             yield entry
 

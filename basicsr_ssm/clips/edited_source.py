@@ -40,7 +40,7 @@ class EditedSource(FrameSource):
     def __init__(self, source: FrameSource, footage: Footage):
         self._source, self._footage = source, footage
         self.path, self.name, self.fps = source.path, source.name, source.fps
-        self.frame_count, self.has_audio = source.frame_count, source.has_audio
+        self.frame_count, self.has_audio, self.gaps = source.frame_count, source.has_audio, source.gaps
         h, w = source.size
         for x, y, width, height in (*footage.blank, *footage.drop_regions):
             if x + width > w or y + height > h:

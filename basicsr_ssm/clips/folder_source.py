@@ -12,13 +12,17 @@ import cv2
 import numpy as np
 
 from basicsr_ssm.clips.frame_source import DamagedSourceError, FrameSource, safe_name
+from basicsr_ssm.clips.numbering import gaps_in
 from basicsr_ssm.errors import UserError
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 
 
 class FolderSource(FrameSource):
-    """Images of one size in natural order (2 before 10). Gray becomes RGB, 16 bit becomes 8, alpha is dropped."""
+    """Images of one size in natural order (2 before 10). Gray becomes RGB, 16 bit becomes 8, alpha is dropped.
+
+    The size is that of the first image that can be read; where none can, that is an error.
+    """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -30,7 +34,8 @@ class FolderSource(FrameSource):
         if not self.files:
             raise UserError(f'{self.path}: the folder holds no images ({" ".join(IMAGE_SUFFIXES)})')
         self.frame_count = len(self.files)
-        self.size = read_image(self.files[0], 0).shape[:2]
+        self.gaps = gaps_in([path.stem for path in self.files])
+        self.size = _first_readable(self.files).shape[:2]
 
     def frames(self) -> Iterator[np.ndarray]:
         for index, path in enumerate(self.files):
@@ -50,9 +55,27 @@ class FolderSource(FrameSource):
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The images directly in `folder` in natural order; hidden files are left out."""
+    """The images directly in `folder` in natural order; hidden files are left out.
+
+    Links that lead nowhere are among them: they stand for frames, which are missed where they are read.
+    """
     files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith('.'))
-    return sorted((p for p in files if p.is_file()), key=lambda p: natural_key(p.name))
+    return sorted((p for p in files if p.is_file() or broken_link(p)), key=lambda p: natural_key(p.name))
+
+
+def broken_link(path: Path) -> str | None:
+    """What is wrong with a link that leads nowhere; None for everything else."""
+    return 'is a link that leads nowhere' if path.is_symlink() and not path.exists() else None
+
+
+def _first_readable(files: list[Path]) -> np.ndarray:
+    first_error = None
+    for index, path in enumerate(files):
+        try:
+            return read_image(path, index)
+        except DamagedSourceError as error:
+            first_error = first_error or error
+    raise first_error
 
 
 def natural_key(text: str) -> tuple:
@@ -66,7 +89,8 @@ def read_image(path: Path, index: int) -> np.ndarray:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DamagedSourceError(path, index, f'cannot be read ({error.strerror})') from error
+        reason = broken_link(path) or f'cannot be read ({error.strerror})'
+        raise DamagedSourceError(path, index, reason) from error
     fault = cut_off(content)
     if fault:
         raise DamagedSourceError(path, index, fault)

@@ -41,6 +41,7 @@ class FrameSource(ABC):
         size: (h, w) of every frame in pixels.
         frame_count: number of frames as far as it is known before reading, else None. An estimate.
         has_audio: whether the file also holds sound.
+        gaps: numbers of the frames before which others are known to be missing.
         mask: bool (h, w), the field of view, where it was asked for and found.
     """
 
@@ -50,6 +51,7 @@ class FrameSource(ABC):
     size: tuple[int, int]
     frame_count: int | None = None
     has_audio: bool = False
+    gaps: tuple[int, ...] = ()
     mask: np.ndarray | None = None
 
     @abstractmethod

@@ -61,7 +61,7 @@ def write_lmdb(
         temporary.mkdir(parents=True)
         try:
             # No lock file: BasicSR opens without one, and its bytes would differ from run to run.
-            with lmdb.open(str(temporary), map_size=map_size, lock=False, sync=False, max_dbs=0) as environment:
+            with lmdb.open(os.fsencode(temporary), map_size=map_size, lock=False, sync=False, max_dbs=0) as environment:
                 _fill(environment, files, keys, sizes, advance)
                 environment.sync(True)
         except lmdb.Error as error:

@@ -16,21 +16,36 @@ WORK = '.partial'  # below the output: everything that is not finished
 
 
 def finished_manifest(output: Path) -> dict | None:
-    """The manifest of a finished data set; UserError when there is something else at `output`."""
+    """The manifest of a finished data set; UserError when `output` is something else, or parts of it are gone."""
     if output.exists() and not output.is_dir():
         raise UserError(f'{output}: is a file; --output names a folder')
     try:
         if (output / 'manifest.json').exists():
             manifest = json.loads((output / 'manifest.json').read_bytes())
             if {'settings', 'sources', 'skipped', 'clips'} <= set(manifest):
+                _refuse_incomplete(manifest, output)
                 return manifest
         elif not output.exists() or (output / WORK).exists() or not any(output.iterdir()):
             return None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, KeyError):  # damaged, or of another program
         pass
     except OSError as error:
         raise UserError(f'{output}: cannot be read ({error.strerror})') from error
     raise UserError(f'{output}: holds something that is not a prepared data set; choose another --output')
+
+
+def _refuse_incomplete(manifest: dict, output: Path) -> None:
+    suffix = '.lmdb' if manifest['settings']['format'] == 'lmdb' else ''
+    parts = dict.fromkeys(
+        Path(clip['split'], f'{kind}{suffix}') for clip in manifest['clips'] for kind in clip['sha256']
+    )
+    gone = [str(part) for part in parts if not (output / part).is_dir()]
+    if gone:
+        some = ', '.join(gone[:5]) + (f' and {len(gone) - 5} more' if len(gone) > 5 else '')
+        raise UserError(
+            f'{output}: was finished, but of what its manifest.json names is gone: {some}; put it back, or delete '
+            f'{output} to prepare it anew'
+        )
 
 
 def check_same(begun: dict, now: dict, output: Path) -> None:

@@ -112,7 +112,9 @@ def refuse(found: Published, skip_missing: bool) -> None:
         listed = '\n  '.join(lines[:10])
         raise UserError(f'{found.name} is not complete; --skip-missing leaves out what is not:\n  {listed}{more}')
     if not any(clip.name not in found.faults for clip in found.clips):
-        raise UserError(f'{found.name}: no clip is complete: {next(iter(found.faults.values()), "none was found")}')
+        faults = list(found.faults.values())
+        more = f'; and {len(faults) - 3} more' if len(faults) > 3 else ''
+        raise UserError(f'{found.name}: no clip is complete: {"; ".join(faults[:3]) or "none was found"}{more}')
 
 
 def check_frames(

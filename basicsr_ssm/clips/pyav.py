@@ -1,5 +1,8 @@
 """PyAV is an optional dependency: import it here, with a message that says how to get it."""
 
+import os
+from pathlib import Path
+
 from basicsr_ssm.errors import UserError
 
 
@@ -14,3 +17,8 @@ def import_av():
     except ImportError as error:
         raise UserError(f'video files need PyAV: pip install "basicsr_ssm[video]" ({error})') from error
     return av
+
+
+def file_for_av(path: str | Path) -> str:
+    """What names the file `path` to av.open: relative, `scan:1.mp4` would be the address of a protocol `scan`."""
+    return os.path.abspath(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from basicsr_ssm.clips.cutting import Cutting
@@ -68,9 +68,9 @@ class Recipe:
             anonymous=settings['anonymous'],
         )
 
-    def cutting_of(self, name: str) -> Cutting:
+    def cutting_of(self, name: str, source: FrameSource) -> Cutting:
         """How the source of this name is cut; a recipe that lists the clips of each source overrides it."""
-        return self.cutting
+        return replace(self.cutting, gaps=source.gaps)
 
     def note_of(self, name: str, path: Path) -> dict:
         """What the manifest says of a source beyond what all recipes say; a recipe that plans clips overrides it."""

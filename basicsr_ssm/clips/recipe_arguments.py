@@ -148,6 +148,9 @@ def _noticed(sources: list[dict]) -> list[str]:
         return ', '.join(which[:5]) + (f' and {len(which) - 5} more' if len(which) > 5 else '')
 
     lines = []
+    if total('gaps'):
+        which = names(lambda notes: notes.get('gaps'))
+        lines.append(f'  {total("gaps")} gaps in the numbers of frames, which no clip spans: {which}')
     if total('cuts'):
         lines.append(f'  {total("cuts")} abrupt cuts')
     if total('duplicates'):

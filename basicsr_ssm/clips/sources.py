@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from basicsr_ssm.clips.dicom_source import DicomSource, is_dicom
-from basicsr_ssm.clips.folder_source import FolderSource
+from basicsr_ssm.clips.folder_source import FolderSource, broken_link
 from basicsr_ssm.clips.frame_source import DamagedSourceError, FrameSource
 from basicsr_ssm.clips.video_source import VideoSource
 from basicsr_ssm.errors import UserError
@@ -24,7 +24,7 @@ def open_source(path: str | Path) -> FrameSource:
     if path.is_dir():
         return FolderSource(path)
     if not path.exists():
-        raise UserError(f'{path}: no such file or folder')
+        raise UserError(f'{path}: {broken_link(path) or "no such file or folder"}')
     try:
         dicom = is_dicom(path)
     except OSError as error:

@@ -12,7 +12,7 @@ import numpy as np
 
 from basicsr_ssm.clips.frame_source import DamagedSourceError, FrameSource, safe_name
 from basicsr_ssm.clips.interlace import deinterlaced
-from basicsr_ssm.clips.pyav import import_av
+from basicsr_ssm.clips.pyav import file_for_av, import_av
 from basicsr_ssm.errors import UserError
 
 
@@ -64,7 +64,7 @@ class VideoSource(FrameSource):
         if self._content is not None:
             self._content.seek(0)
         try:
-            container = av.open(self._content if self._content is not None else str(self.path))
+            container = av.open(file_for_av(self.path) if self._content is None else self._content)
         except av.error.InvalidDataError as error:
             reason = 'not a video file, or one whose header is missing or cut off'
             raise DamagedSourceError(self.path, None, reason) from error

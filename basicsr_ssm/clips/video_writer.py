@@ -9,7 +9,7 @@ import numpy as np
 
 from basicsr_ssm.clips.audio_copy import AudioCopy
 from basicsr_ssm.clips.clock import Clock
-from basicsr_ssm.clips.pyav import import_av
+from basicsr_ssm.clips.pyav import file_for_av, import_av
 from basicsr_ssm.clips.video_encoding import Encoding, OutputError
 from basicsr_ssm.clips.writer_context import WriterContext, missing_folders, part_beside, putting_in_place, remove_empty
 
@@ -80,7 +80,7 @@ class VideoWriter(WriterContext):
             raise
 
     def _open(self, encoding: Encoding, source: str | Path | None, audio: bool) -> None:
-        self._container = self._av.open(str(self._part), 'w', format=encoding.container.format)
+        self._container = self._av.open(file_for_av(self._part), 'w', format=encoding.container.format)
         self._stream = self._container.add_stream(encoding.codec, rate=self._clock.rate, options=encoding.options)
         self._stream.height, self._stream.width = self.size
         self._stream.pix_fmt = encoding.pixel_format(self.size)
@@ -107,7 +107,7 @@ class VideoWriter(WriterContext):
             raise OutputError(f'{self.path}: {reason}') from error
 
     def _take_over_tags(self, source: str | Path) -> None:
-        with self._av.open(str(source)) as container:
+        with self._av.open(file_for_av(source)) as container:
             theirs = container.streams.video[0].codec_context
             ours = self._stream.codec_context
             aspect = theirs.sample_aspect_ratio
@@ -185,7 +185,7 @@ class VideoWriter(WriterContext):
 
     def _check(self) -> None:
         # FFmpeg buffers its output and may lose a write error on the way; a file that reads back to its end is right.
-        with self._av.open(str(self._part)) as container:
+        with self._av.open(file_for_av(self._part)) as container:
             stored = sum(1 for packet in container.demux(container.streams.video[0]) if packet.size)
         if stored != self.frames_written:
             raise OutputError(f'{self.path}: only {stored} of {self.frames_written} frames reached the disk')

@@ -38,8 +38,10 @@ def find_vimeo90k(root: Path, lq: Path | None = None, expected: VimeoNumbers | N
         expected: other numbers than the published ones.
 
     Raises:
-        UserError: no lists, or a list that is none, or a clip in both.
+        UserError: no lists, or a list that is none, or a clip in both; no folder `lq`.
     """
+    if lq is not None and not lq.is_dir():
+        raise UserError(f'--lq {lq}: no such folder')
     expected = expected or VimeoNumbers()
     found = Published('Vimeo-90K', {'lq': 'computed' if lq is None else 'published'})
     tops = [_sequences(top) for top in (root, lq) if top is not None]

@@ -9,8 +9,9 @@ class Windows:
     """The clips of one source.
 
     Within each scene the first clip starts with its first frame and the next ones `stride` frames later, or, where
-    the cutting lists the starts, with those frames of the source. A clip that its scene's end leaves incomplete is
-    given up; its number goes to the next clip, unless the starts are listed.
+    the cutting lists the starts, with those frames of the source, or the next one in the same scene where they are
+    left out. A clip that its scene's end leaves incomplete, or without any frame, is given up; its number goes to the
+    next clip, unless the starts are listed.
 
     Attributes:
         open: clip → numbers, in the source, of the frames that it has so far.
@@ -24,6 +25,8 @@ class Windows:
 
     def add(self, number: int) -> list[tuple[int, int]]:
         """The next frame that may be in clips: [(clip, the frame's number in it)]."""
+        if not self._position:
+            self._pass_over_starts_before(number)
         if self._starts_here(number):
             self.open[self._next] = []
             self._next += 1
@@ -51,6 +54,12 @@ class Windows:
         """Whether no clip holds any later frame."""
         most = self._cutting.most_clips
         return most is not None and self._next >= most and not self.open
+
+    def _pass_over_starts_before(self, number: int) -> None:
+        """A scene begins here: clips that were to start earlier are not made."""
+        starts = self._cutting.starts or ()
+        while self._next < len(starts) and starts[self._next] < number:
+            self._next += 1
 
     def _starts_here(self, number: int) -> bool:
         cutting = self._cutting

@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+from basicsr_ssm.data.frame_pairs import numbering_shift, what_tells_apart
 from basicsr_ssm.data.frame_store import IMAGE_SUFFIXES, DatasetError, LmdbFrames
+from basicsr_ssm.errors import UserError
+from basicsr_ssm.linked_folders import walk_links
+from basicsr_ssm.meta_info import Listed, lines_of, read_meta_info
 
 
 @dataclass(frozen=True)
@@ -30,14 +35,6 @@ class Clip:
         return len(self.lq)
 
 
-@dataclass(frozen=True)
-class _Listed:
-    """What meta information says of a clip; None where it says nothing."""
-
-    count: int | None
-    size: tuple[int, int] | None
-
-
 def natural_key(name: str) -> tuple:
     """Sort key under which ``frame2`` comes before ``frame10``."""
     # Splitting on numbers alternates text and number, so that like is always compared with like.
@@ -50,6 +47,9 @@ def index_clips(lq, gt=None, meta_info_file: str | Path | None = None) -> tuple[
 
     Folders: every folder below the root that holds frames directly is a clip, whatever its frames are called. Frames
     are taken in natural order. LMDB: the ``meta_info.txt`` inside the database lists the frames.
+
+    Frames of GT and LQ pair up by the numbers in their names, whatever else all names of a side share (``00000000`` and
+    ``00000000x4``). One side may count from 0 and the other from 1, if it does so in all clips.
 
     A meta information file has one line a clip, ``<clip> <frames> (<h>,<w>,<c>)`` with the size of the GT, of which
     the last and the last two parts may be left out. It selects the clips. Folders look for a ``meta_info.txt`` beside
@@ -79,22 +79,23 @@ def index_clips(lq, gt=None, meta_info_file: str | Path | None = None) -> tuple[
     elif gt is not None and lq_keys.keys() != gt_keys.keys():
         raise DatasetError(_clips_differ(lq, lq_keys, gt, gt_keys))
 
-    clips = []
+    clips, shifts = [], {}
     for name in sorted(lq_keys if listed is None else listed, key=natural_key):
-        said = _Listed(None, None) if listed is None else listed[name]
+        said = Listed(None, None) if listed is None else listed[name]
         for frames, keys in ((lq, lq_keys), (gt, gt_keys)):
             if keys is not None and said.count not in (None, len(keys[name])):
                 raise DatasetError(_wrong_count(name, frames, keys[name], said.count, meta_path))
         if gt is not None:
-            _check_pairs(name, lq, lq_keys[name], gt, gt_keys[name])
+            shifts[name] = _pair_up(name, lq, lq_keys[name], gt, gt_keys[name])
         size = None if gt is None else gt_sizes.get(name, said.size)
         clips.append(Clip(name, lq_keys[name], None if gt is None else gt_keys[name], size))
+    _check_numbering(shifts, lq, gt)
     if not clips:
         raise DatasetError(f'no clips in {meta_path or lq.root}: expected one folder of frames for each clip')
     return clips, meta_path
 
 
-def _find_meta_info(frames, meta_info_file) -> tuple[dict[str, _Listed] | None, Path | None]:
+def _find_meta_info(frames, meta_info_file) -> tuple[dict[str, Listed] | None, Path | None]:
     if meta_info_file is not None:
         path = Path(meta_info_file).expanduser()
     elif isinstance(frames, LmdbFrames):
@@ -103,37 +104,10 @@ def _find_meta_info(frames, meta_info_file) -> tuple[dict[str, _Listed] | None, 
         path = frames.root.parent / 'meta_info.txt'
         if not path.is_file():
             return None, None
-    return _read_meta_info(path), path
-
-
-_META_LINE = re.compile(r'(?P<clip>.+?)(?:\s+(?P<count>[0-9]+)(?:\s+\((?P<h>[0-9]+),\s*(?P<w>[0-9]+)[,0-9\s]*\))?)?')
-
-
-def _read_meta_info(path: Path) -> dict[str, _Listed]:
-    listed = {}
-    for number, line in _lines(path):
-        match = _META_LINE.fullmatch(line)
-        if '(' in line and match['h'] is None:
-            raise DatasetError(f'{path}, line {number}: expected "<clip> <frames> (<h>,<w>,<c>)", not "{line}"')
-        if match['clip'] in listed:
-            raise DatasetError(f'{path}, line {number}: clip {match["clip"]} is listed twice')
-        size = None if match['h'] is None else (int(match['h']), int(match['w']))
-        listed[match['clip']] = _Listed(None if match['count'] is None else int(match['count']), size)
-    if not listed:
-        raise DatasetError(f'{path} lists no clips')
-    return listed
-
-
-def _lines(path: Path):
     try:
-        text = path.read_text(encoding='utf-8')
-    except OSError as error:
-        raise DatasetError(f'cannot read {path}: {error.strerror}') from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f'cannot read {path}: it is not UTF-8 text') from error
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            yield number, line.strip()
+        return read_meta_info(path), path
+    except UserError as error:
+        raise DatasetError(str(error)) from error
 
 
 def _list_frames(frames, listed) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[int, int]]]:
@@ -155,11 +129,10 @@ def _list_frames(frames, listed) -> tuple[dict[str, tuple[str, ...]], dict[str, 
 
 def _list_folders(root: Path, listed) -> dict[str, list[str]]:
     # With a list of clips only their folders are visited: the root may hold far more, on a slow disk.
-    tops = [root] if listed is None else [root / name for name in listed]
+    tops, visited = ([root], None) if listed is None else ([root / name for name in listed], 1)
     found = {}
     for top in tops:
-        for folder, subfolders, files in os.walk(top, onerror=_cannot_list, followlinks=True):
-            subfolders[:] = [] if listed is not None else [name for name in subfolders if _descend(folder, name)]
+        for folder, files in islice(walk_links(top, _cannot_list), visited):
             names = [name for name in files if name[0] != '.' and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
             if not names:
                 continue
@@ -168,12 +141,6 @@ def _list_folders(root: Path, listed) -> dict[str, list[str]]:
                 raise DatasetError(f'frames lie directly in {root}: each clip needs a folder of its own below it')
             found[clip] = [f'{clip}/{name}' for name in names]
     return found
-
-
-def _descend(folder: str, name: str) -> bool:
-    """Not into hidden folders, nor through a link back to where it lies."""
-    path = Path(folder, name)
-    return name[0] != '.' and not (path.is_symlink() and Path(folder).resolve().is_relative_to(path.resolve()))
 
 
 def _cannot_list(error: OSError) -> None:
@@ -189,8 +156,12 @@ def _list_lmdb(root: Path) -> tuple[dict[str, list[str]], dict[str, tuple[int, i
     path = root / 'meta_info.txt'
     if not path.is_file():
         raise DatasetError(f'{path} is missing: an LMDB data set lists its frames there')
+    try:
+        lines = list(lines_of(path))
+    except UserError as error:
+        raise DatasetError(str(error)) from error
     found, sizes = {}, {}
-    for number, line in _lines(path):
+    for number, line in lines:
         match = _LMDB_LINE.fullmatch(line)
         key = os.path.splitext(match['file'])[0] if match else ''
         if '/' not in key:
@@ -201,30 +172,45 @@ def _list_lmdb(root: Path) -> tuple[dict[str, list[str]], dict[str, tuple[int, i
     return found, sizes
 
 
-def _check_pairs(name: str, lq, lq_keys, gt, gt_keys) -> None:
+def _pair_up(name: str, lq, lq_keys, gt, gt_keys) -> int | None:
+    """How much higher GT is numbered than LQ; None for a single frame, whose name does not show it."""
     lq_stems, gt_stems = [frame_name(key) for key in lq_keys], [frame_name(key) for key in gt_keys]
     if lq_stems == gt_stems:
-        return
-    only_lq, only_gt = set(lq_stems) - set(gt_stems), set(gt_stems) - set(lq_stems)
-    shared = len(only_lq) < len(lq_stems)
+        return 0
     if len(lq_keys) != len(gt_keys):
-        counts = f'{len(gt_keys)} GT frames in {gt.root} but {len(lq_keys)} LQ frames in {lq.root}'
-        hints = [f'{", ".join(sorted(only, key=natural_key)[:3])} only in {side}'
-                 for side, only in (('GT', only_gt), ('LQ', only_lq)) if shared and only]  # fmt: skip
-        raise DatasetError(f'clip {name} has {"; ".join([counts, *hints])}')
-    # Names of two kinds (0001 and 0001x4), or numbering with a constant shift, pair up in order; anything else that
-    # overlaps in part has lost frames on both sides.
-    if shared and not _constant_shift(lq_stems, gt_stems):
-        k = next(k for k in range(len(lq_stems)) if lq_stems[k] != gt_stems[k])
+        raise DatasetError(_counts_differ(name, lq, lq_stems, gt, gt_stems))
+    if len(lq_keys) == 1:
+        return None
+    lq_parts, gt_parts = what_tells_apart(lq_stems), what_tells_apart(gt_stems)
+    shift = numbering_shift(gt_parts, lq_parts)
+    if shift is None:
+        k = next(k for k in range(len(lq_parts)) if lq_parts[k] != gt_parts[k])
         raise DatasetError(
             f'clip {name}: frames of GT and LQ do not pair up, first {gt.where(gt_keys[k])} with {lq.where(lq_keys[k])}'
         )
+    return shift
 
 
-def _constant_shift(lq_stems, gt_stems) -> bool:
-    if not all(stem.isdecimal() for stem in (*lq_stems, *gt_stems)):
-        return False
-    return len({int(lq) - int(gt) for lq, gt in zip(lq_stems, gt_stems, strict=True)}) == 1
+def _counts_differ(name: str, lq, lq_stems, gt, gt_stems) -> str:
+    message = f'clip {name} has {len(gt_stems)} GT frames in {gt.root} but {len(lq_stems)} LQ frames in {lq.root}'
+    only_lq, only_gt = set(lq_stems) - set(gt_stems), set(gt_stems) - set(lq_stems)
+    if len(only_lq) == len(lq_stems):  # names of two kinds
+        return message
+    hints = [f'{", ".join(sorted(only, key=natural_key)[:3])} only in {side}'
+             for side, only in (('GT', only_gt), ('LQ', only_lq)) if only]  # fmt: skip
+    return '; '.join([message, *hints])
+
+
+def _check_numbering(shifts: dict[str, int | None], lq, gt) -> None:
+    """One clip that counts otherwise than the rest has lost the first frame of one side and the last of the other."""
+    odd = next((name for name, shift in shifts.items() if shift), None)
+    other = None if odd is None else next((n for n, s in shifts.items() if s not in (None, shifts[odd])), None)
+    if other is not None:
+        later, sooner = (gt, lq) if shifts[odd] > 0 else (lq, gt)
+        raise DatasetError(
+            f'clip {odd} begins with frame 1 in {later.root} and frame 0 in {sooner.root}, but clip {other} does not: '
+            f'is its frame 0 missing?'
+        )
 
 
 def _wrong_count(name: str, frames, keys, count: int, meta_path) -> str:

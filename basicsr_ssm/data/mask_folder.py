@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,20 +15,26 @@ from basicsr_ssm.data.frame_store import DatasetError
 
 
 class MaskFolder:
-    """One PNG for each clip, or one for all clips of a source.
+    """One PNG for each clip, ``<clip>.png``, or one for all clips of a source, ``<source>.png``.
+
+    Which source a clip is of says the ``manifest.json`` of the prepared data set that the folder lies in. Without one
+    it is the clip's name up to its number: ``exam`` for ``exam_0001``.
 
     Args:
-        root: the folder.
+        root: the folder, in a data set of `basicsr-ssm prepare` ``<data set>/<split>/masks``.
         clips: those that need a mask.
 
     Raises:
-        DatasetError: no such folder, or a clip has no mask.
+        DatasetError: no such folder; a clip has no mask, or, without a manifest, two that might be its; the manifest
+            cannot be read.
     """
 
     def __init__(self, root: str | Path, clips: Iterable[Clip]):
         self.root = Path(root)
         if not self.root.is_dir():
             raise DatasetError(f'mask: no such folder: {self.root}')
+        self._source_of = _sources_of_clips(self.root.absolute().parent.parent / 'manifest.json')
+        self._sources = set(self._source_of.values())
         self._files = {clip.name: self._find(clip.name) for clip in clips}
         absent = [name for name, file in self._files.items() if file is None]
         if absent:
@@ -49,5 +56,28 @@ class MaskFolder:
         return mask >= 128
 
     def _find(self, clip: str) -> Path | None:
-        names = (clip, re.sub(r'_[0-9]+$', '', clip))
-        return next((file for name in names if (file := self.root / f'{name}.png').is_file()), None)
+        source = self._source_of.get(clip)
+        own, shared = (self.root / f'{name}.png' for name in (clip, source or re.sub(r'_[0-9]+$', '', clip)))
+        if clip in self._sources:  # called as a clip of another one, exam_0001 beside exam
+            return shared if shared.is_file() else None
+        if source is None and own != shared and own.is_file() and shared.is_file():
+            raise DatasetError(
+                f'mask: {self.root} has both {own.name} and {shared.name}, and no manifest.json of the data set says '
+                f'whether the first is of clip {clip} or of a source of that name; leave the masks where prepare put '
+                f'them, or remove the one that is not meant'
+            )
+        return next((file for file in (own, shared) if file.is_file()), None)
+
+
+def _sources_of_clips(manifest: Path) -> dict[str, str]:
+    """Clip → its source, as the manifest of a prepared data set has it; empty where there is none."""
+    try:
+        content = json.loads(manifest.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        raise DatasetError(f'mask: cannot read {manifest}, which says whose masks these are: {error}') from error
+    try:
+        return {clip['name']: clip['source'] for clip in content['clips']}
+    except (KeyError, TypeError):  # of another program
+        return {}

@@ -98,6 +98,9 @@ def run(args: argparse.Namespace) -> int:
         args.output, args.input, overwrite=args.overwrite, codec=args.codec, crf=args.crf, lossless=args.lossless
     )
     source = open_source(args.input)
+    if source.gaps:
+        gaps = f'{len(source.gaps)} gaps in the numbers of its frames, the first before frame {source.gaps[0]}'
+        _say(f'note: {source.path}: {gaps}; they are restored as one clip')
     clock, keep_audio = _clock_and_audio(source, output, args.fps, args.no_audio)
     net, device, dtype = _network(args)
 

@@ -186,6 +186,20 @@ def _keep_options(opt: dict) -> None:
     write_json(Path(opt['path']['log'], 'options.json'), {'working_directory': str(Path.cwd()), **kept})
 
 
+def begin_best(model, dataset: str) -> None:
+    """Drop-in for ``_initialize_best_metric_results``: an entry for each metric that has none yet in this data set.
+
+    The metrics of the options may have changed since the checkpoint that a run goes on from; or there are none.
+    """
+    if not hasattr(model, 'best_metric_results'):
+        model.best_metric_results = {}
+    record = model.best_metric_results.setdefault(dataset, {})
+    for metric, metric_opt in ((model.opt.get('val') or {}).get('metrics') or {}).items():
+        better = metric_opt.get('better', 'higher')
+        if record.get(metric, {}).get('better') != better:
+            record[metric] = {'better': better, 'val': -math.inf if better == 'higher' else math.inf, 'iter': -1}
+
+
 def fold_history_into_best(model, first_iter: int) -> None:
     """Bring ``best_metric_results`` up to the validations that ran after the checkpoint of the same iteration.
 

@@ -18,16 +18,18 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import distributed, nn
 
 from basicsr_ssm import checkpoints
+from basicsr_ssm.archs.recognition import differing_settings
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.losses.checks import check_takes_target
 from basicsr_ssm.models import weight_average
 from basicsr_ssm.models.adversary import Adversary
 from basicsr_ssm.models.finite_check import FiniteCheck
 from basicsr_ssm.models.parallel import alone, average_gradients, copy_from_first, distribute, has_static_graph
-from basicsr_ssm.models.resume import plain, random_state, restore_random_state
+from basicsr_ssm.models.resume import plain, random_state, restore_random_state, set_aside_newer
+from basicsr_ssm.models.resumed_optimizers import resume_optimizers
 from basicsr_ssm.models.saving import save_whole
 from basicsr_ssm.models.training_graph import TrainingGraph
-from basicsr_ssm.models.validation import fold_history_into_best, validate
+from basicsr_ssm.models.validation import begin_best, fold_history_into_best, validate
 from basicsr_ssm.segments.tiles import in_tiles
 
 AMP_DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -67,6 +69,7 @@ class VideoSSMModel(VideoRecurrentModel):
     """
 
     dist_validation = nondist_validation = validate
+    _initialize_best_metric_results = begin_best
 
     def __init__(self, opt: dict):
         self._use_ema = (opt.get('val') or {}).get('use_ema', True)
@@ -290,9 +293,13 @@ class VideoSSMModel(VideoRecurrentModel):
     def load_network(
         self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'
     ) -> None:
-        """Takes ``param_key`` if the file has it, else what it has of params_ema, params and a bare state dict."""
+        """Takes ``param_key`` if the file has it, else what it has of params_ema, params and a bare state dict.
+
+        Warns of settings in the file that are not those of the options.
+        """
         net = self.get_bare_model(net)
-        if param_key not in checkpoints.read(load_path):
+        content = checkpoints.read(load_path)
+        if param_key not in content:
             get_root_logger().info(f'{load_path} has no {param_key}; taking what weights it has.')
             param_key = None
         state = checkpoints.load_state(load_path, param_key)
@@ -302,6 +309,15 @@ class VideoSSMModel(VideoRecurrentModel):
             self._print_different_keys_loading(net, state, strict=False)
             net.load_state_dict(state, strict=False)
         get_root_logger().info(f'{type(net).__name__} loaded from {load_path}.')
+        if net is not getattr(self, 'net_g_ema', None):  # which is from the same file
+            self._compare_settings(net, content, load_path)
+
+    def _compare_settings(self, net: nn.Module, content: dict, load_path: str) -> None:
+        for section in ('network_g', 'network_d'):  # the one that save_network has left there
+            there, here = content.get(section), self.opt.get(section)
+            if there and here and (settings := differing_settings(type(net), there, here)):
+                different = ', '.join(f'{name} {one} (here {other})' for name, (one, other) in settings.items())
+                get_root_logger().warning(f'{load_path} is of a {section} with other settings: {different}')
 
     def save(self, epoch: int, current_iter: int) -> None:
         """Weights first, then the training state: a state on disk has its weights. -1: weights only, as 'latest'."""
@@ -336,6 +352,7 @@ class VideoSSMModel(VideoRecurrentModel):
             'iter': current_iter,
             'optimizers': [optimizer.state_dict() for optimizer in self.optimizers],
             'schedulers': [plain(scheduler.state_dict()) for scheduler in self.schedulers],
+            'warmup_iter': self.opt['train'].get('warmup_iter', -1),
             'scaler': self._scaler.state_dict(),
             'skipped_steps': self._finite.skipped_steps,
             'random_states': self._random_states,
@@ -350,13 +367,10 @@ class VideoSSMModel(VideoRecurrentModel):
 
     def resume_training(self, resume_state: dict) -> None:
         """Takes states of BasicSR's own models, too; those do not know where in the epoch they were, nor the RNG."""
-        there, wanted = len(resume_state['optimizers']), len(self.optimizers)
-        if there != wanted:
-            raise UserError(
-                f'the training state is of a run with {there} optimizers, this one has {wanted}: a run goes on with or '
-                f'without network_d as it began; to change that, start anew from its weights (path.pretrain_network_g)'
-            )
-        super().resume_training(resume_state)
+        # The loop steps schedulers first, as ever; a fresh process only cannot know that the optimizer stepped before.
+        warnings.filterwarnings('ignore', 'Detected call of `lr_scheduler.step')
+        resume_optimizers(self, resume_state)
+        set_aside_newer(self.opt, resume_state['iter'])
         if self._scaler.is_enabled() and resume_state.get('scaler'):
             self._scaler.load_state_dict(resume_state['scaler'])
         self._finite.skipped_steps = resume_state.get('skipped_steps', 0)
@@ -370,5 +384,3 @@ class VideoSSMModel(VideoRecurrentModel):
             logger.warning(f'The checkpoint is of {len(states)} processes: random numbers start anew.')
         if resume_state.get('samples_per_iter', self._samples_per_iter()) != self._samples_per_iter():
             logger.warning('The batch size is not the one of the checkpoint: samples will not follow where they ended.')
-        # The loop steps schedulers first, as ever; a fresh process only cannot know that the optimizer stepped before.
-        warnings.filterwarnings('ignore', 'Detected call of `lr_scheduler.step')

@@ -118,6 +118,7 @@ def _is_trained(row: Row, request: Request) -> bool:
 
 
 def _show(jobs: list[Job], request: Request, args: argparse.Namespace) -> None:
+    from basicsr_ssm.tables.running.changes import stored_changes
     from basicsr_ssm.tables.running.slurm import script
 
     for job in jobs:
@@ -133,8 +134,8 @@ def _show(jobs: list[Job], request: Request, args: argparse.Namespace) -> None:
             print(f'  {part.name}:')
             for step in part.steps:
                 print(f'    basicsr-ssm {shlex.join(step.arguments)}')
-            for source, changes in part.about['changes'].items():
-                print(''.join(f'      {source}: {change}\n' for change in changes), end='')
+            for source, change in stored_changes(part.about):
+                print(f'      {source}: {change}')
 
 
 def _again(args: argparse.Namespace, job: Job, request: Request) -> list[str]:

@@ -61,6 +61,36 @@ def test_an_empty_folder_is_left_out_where_that_is_asked_for(tmp_path, moving_fr
         find_sources([full, tmp_path / 'absent'], reasons.append)
 
 
+def test_links_that_lead_nowhere_are_named(tmp_path, moving_frames, write_folder):
+    full = write_folder(tmp_path / 'in' / 'full', moving_frames(1))
+    for name in ('film.mp4', 'exam', 'full/notes.txt'):  # of a folder nothing else tells, either
+        (tmp_path / 'in' / name).symlink_to(tmp_path / 'gone' / name)
+    reasons = []
+    assert find_sources([tmp_path / 'in'], reasons.append) == {'full': full}
+    broken = [tmp_path / 'in' / name for name in ('exam', 'film.mp4', 'full/notes.txt')]
+    assert reasons == [f'{path}: is a link that leads nowhere' for path in broken]
+    with pytest.raises(UserError, match='exam: is a link that leads nowhere; .*film.mp4: is a link'):
+        find_sources([tmp_path / 'in'])
+    with pytest.raises(UserError, match='film.mp4: is a link that leads nowhere$'):
+        find_sources([full, tmp_path / 'in' / 'film.mp4'], reasons.append)
+    (full / 'frame2.png').symlink_to(tmp_path / 'gone.png')  # is told of when it is read
+    assert len(find_sources([full], reasons.append)) == 1 and len(reasons) == 4
+
+
+def test_folders_below_images_are_named(tmp_path, moving_frames, write_folder):
+    for name in ('one', 'two', '.hidden', 'out'):
+        write_folder(tmp_path / 'in' / name, moving_frames(1))
+    notes = []
+    assert list(find_sources([tmp_path / 'in'], leave_out=tmp_path / 'in' / 'out', note=notes.append)) == ['one', 'two']
+    assert notes == []
+    (tmp_path / 'in' / 'thumb.jpg').write_bytes(b'')
+    for _ in range(2):
+        assert list(find_sources([tmp_path / 'in'], leave_out=tmp_path / 'in' / 'out', note=notes.append)) == ['in']
+        (tmp_path / 'in' / 'thumb2.jpg').write_bytes(b'')
+    end = 'so it is one source; not looked into: one, two'
+    assert notes == [f'{tmp_path}/in: holds {what}, {end}' for what in ('the image thumb.jpg', '2 images')]
+
+
 def test_the_output_is_no_source(tmp_path, moving_frames, write_folder):
     full = write_folder(tmp_path / 'full', moving_frames(1))
     write_folder(tmp_path / 'out' / 'train' / 'GT' / 'full_0000', moving_frames(1))

@@ -75,6 +75,30 @@ def test_no_clip_spans_a_cut(tmp_path, scene, write_video, command, capsys):
     assert starts(overlapping) == [0, 2, 4, 6, 10, 12, 17]
 
 
+@pytest.mark.parametrize('options', [(), ('--stride', '1'), ('--duplicates', 'drop'), ('--blank', '0,0,8,8')])
+def test_no_clip_spans_missing_frames(tmp_path, scene, write_folder, command, capsys, options):
+    frames = scene(19, 16)
+    frames[2] = frames[1]
+    folder = write_folder(tmp_path / 'in' / 'a', frames)
+    for number in (7, 8):
+        (folder / f'frame{number}.png').unlink()
+    manifest = command('--strict', *options)
+    (source,) = manifest['sources']
+    assert source['found']['gaps'] == [6] and source['frames'] == 14
+    assert '1 gaps in the numbers of frames, which no clip spans: a' in capsys.readouterr().out
+    spans = [(c['first_frame'], c['first_frame'] + 3 + len(c.get('left_out', []))) for c in manifest['clips']]
+    assert spans[0] == (0, 4 if 'drop' in options else 3) and (6, 9) in spans and (10, 13) in spans
+    assert all(last < 6 or first >= 6 for first, last in spans)
+
+
+def test_frames_that_are_numbered_in_steps_have_no_gaps(tmp_path, scene, write_folder, command):
+    folder = write_folder(tmp_path / 'in' / 'a', scene(19, 8))
+    for number in range(8, 0, -1):
+        (folder / f'frame{number}.png').rename(folder / f'frame{5 * number}.png')
+    manifest = command()
+    assert starts(manifest) == [0, 4] and manifest['sources'][0]['found']['gaps'] == []
+
+
 def test_motion_and_light_are_no_cuts(scene):
     watch = Watch()
     frames = scene(4, 30, noise=1)
@@ -135,6 +159,33 @@ def test_a_damaged_image(tmp_path, scene, write_folder, command, damaged, expect
     else:
         assert [c['first_frame'] for c in manifest['clips'] if c['source'] == 'bad'] == expected
         assert manifest['sources'][0]['found']['damaged'] == {'5': 'the PNG is cut off'}
+
+
+@pytest.mark.parametrize('options', [('--damaged=refuse',), ('--damaged=avoid',), ('--damaged=avoid', '--masks')])
+def test_a_damaged_image_in_front(tmp_path, scene, write_folder, command, options):
+    write_folder(tmp_path / 'in' / 'good', scene(7, 4))
+    folder = write_folder(tmp_path / 'in' / 'bad', scene(8, 10))
+    (folder / 'frame1.png').write_bytes(b'')
+    manifest = command(*options)
+    if '--damaged=refuse' in options:
+        assert 'frame1.png, frame 0: ' in manifest['skipped'][0]['reason']
+    else:
+        assert [c['first_frame'] for c in manifest['clips'] if c['source'] == 'bad'] == [1, 5]
+
+
+@pytest.mark.parametrize('damaged', ['refuse', 'avoid'])
+def test_a_frame_that_is_a_link_to_nowhere(tmp_path, scene, write_folder, command, capsys, damaged):
+    write_folder(tmp_path / 'in' / 'good', scene(7, 4))
+    folder = write_folder(tmp_path / 'in' / 'linked', scene(8, 10))
+    (folder / 'frame6.png').unlink()
+    (folder / 'frame6.png').symlink_to(tmp_path / 'gone.png')
+    with pytest.raises(UserError, match=r'frame6\.png, frame 5: is a link that leads nowhere \(--strict\)'):
+        command('--strict', out='strict')
+    manifest = command('--damaged', damaged)
+    if damaged == 'refuse':
+        assert 'frame6.png, frame 5: is a link that leads nowhere' in manifest['skipped'][0]['reason']
+    else:
+        assert [c['first_frame'] for c in manifest['clips'] if c['source'] == 'linked'] == [0, 6]
 
 
 def test_a_cut_off_video_is_used_up_to_there(tmp_path, scene, write_video, command):
@@ -327,6 +378,17 @@ def test_windows_in_two_scenes(starts):
     else:
         expected = {0: [1, 2, 3], 2: [9, 10, 11]}
     assert complete == expected and windows.over
+
+
+def test_listed_clips_begin_in_their_own_scene():
+    windows = Windows(Cutting(2, 2, None, (4,), (0, 2, 4, 6, 8)))
+    begun = {}
+    for number in (1, 2, 3, 5, 6, 7, 10):  # 0, 4, 8 and 9 are left out
+        if number in (5, 10):
+            windows.end_scene()
+        begun |= {clip: number for clip, place in windows.add(number) if not place}
+        windows.take_complete()
+    assert begun == {1: 2, 3: 6}
 
 
 @pytest.mark.parametrize('form', ['png', 'lmdb'])

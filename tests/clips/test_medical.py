@@ -317,6 +317,16 @@ def test_small_videos_are_left_out_and_reported(trees, tmp_path, capsys, moving_
         (root / f'videos/case_{case}.mp4').write_bytes(whole)
 
 
+def test_why_too_few_sources_are_left_is_told(trees, tmp_path, capsys):
+    root = trees('cataract101')
+    for case in (269, 270):
+        (root / f'videos/case_{case}.mp4').write_bytes(b'no video' * 100)
+    with pytest.raises(UserError, match='there is 1 that can be used'):
+        make('cataract101', root, tmp_path / 'out', '--split', 'train=0.5,test=0.5')
+    told = capsys.readouterr().err
+    assert all(f'skipped: {root}/videos/case_{case}.mp4: not a video' in told for case in (269, 270))
+
+
 def test_missing_parts_stop_or_are_skipped(trees, tmp_path):
     root = trees('endovis18')
     (root / 'miccai_challenge_release_2/seq_5/left_frames/frame003.png').unlink()
@@ -347,6 +357,32 @@ def test_no_clip_spans_a_gap(trees, tmp_path):
         shutil.copy(root / 'TrainValid/Images/1/0001.jpg', root / f'TrainValid/Images/2/{n:04d}.jpg')
     make('ldpolyp', root, tmp_path / 'none', '--skip-missing', '--split', 'train=1')
     assert 'trainvalid_2' not in {c['source'] for c in manifest_of(tmp_path / 'none')['clips']}
+
+
+@pytest.mark.parametrize(
+    ('option', 'repeated', 'damaged', 'expected'),
+    [
+        (('--duplicates', 'drop'), [3], [], [5]),  # the first clip would have to go on in the next run
+        (('--damaged', 'avoid'), [], [2], [5]),
+        (('--damaged', 'avoid'), [], [2, 3, 4], [5]),
+        (('--damaged', 'avoid'), [], [1], [2, 5]),
+    ],
+)
+def test_no_clip_spans_a_gap_where_frames_are_left_out(trees, tmp_path, option, repeated, damaged, expected):
+    root = trees('ldpolyp')
+    video = root / 'TrainValid/Images/2'
+    files = [video / f'{n:04d}.jpg' for n in (1, 2, 11, 12, 13, 21, 22, 23)]
+    for n, file in reversed(list(enumerate(files, 1))):
+        (video / f'{n:04d}.jpg').rename(file)
+    for i in repeated:
+        shutil.copy(files[i - 1], files[i])
+    for i in damaged:
+        files[i].write_bytes(files[i].read_bytes()[:200])
+    make('ldpolyp', root, tmp_path / 'one', *option)
+    clips = [clip for clip in manifest_of(tmp_path / 'one')['clips'] if clip['source'] == 'trainvalid_2']
+    assert [clip['first_frame'] for clip in clips] == expected and not any('left_out' in clip for clip in clips)
+    make('ldpolyp', root, tmp_path / 'two', '--recipe', str(tmp_path / 'one/recipe.yml'))
+    assert tree(tmp_path / 'one') == tree(tmp_path / 'two')
 
 
 def test_starts():

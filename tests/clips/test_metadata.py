@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import os
 import struct
 import zlib
+from pathlib import Path
 
 import cv2
 import lmdb
@@ -12,7 +14,14 @@ import pytest
 
 from basicsr_ssm.clips import prepare_command
 from basicsr_ssm.clips.clock import clock_of_video
+from basicsr_ssm.clips.cut_sources import nameless_reason
+from basicsr_ssm.clips.cutting import Cutting
+from basicsr_ssm.clips.frame_source import DamagedSourceError
 from basicsr_ssm.clips.output import plan_output
+from basicsr_ssm.clips.prepare import prepare
+from basicsr_ssm.clips.recipe import Recipe
+from basicsr_ssm.clips.splits import SplitRule
+from basicsr_ssm.errors import UserError
 
 av = pytest.importorskip('av')
 
@@ -112,3 +121,44 @@ def test_anonymous_sources(tmp_path, sources, capsys):
     for path in (tmp_path / 'out').rglob('*'):
         assert 'DOE' not in path.name
         assert not path.is_file() or b'DOE' not in path.read_bytes() or path.suffix == '.png'
+
+
+def test_anonymous_reasons_are_whole_and_without_names(tmp_path, moving_frames, write_folder, monkeypatch):
+    """Sources with names of one letter, given from the folder that they are in; frames are called after the patient."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, 'sync', lambda: None)  # takes seconds on a busy machine
+    for seed, name in enumerate('nod'):
+        write_folder(Path(name), moving_frames(6, 32, 48, seed))
+    for path in [*Path('d').iterdir(), *Path('n').iterdir()]:
+        path.rename(path.with_name(f'{SECRET}_{path.name}'))
+    Path(f'd/{SECRET}_frame3.png').write_bytes(b'x')
+    cv2.imwrite(f'n/{SECRET}_frame1.png', np.zeros((2, 2, 3), np.uint8))
+    write_folder(Path('e'), moving_frames(6, 32, 48, 1))
+    Path('a.mp4').write_bytes(b'no video' * 99)
+    names = {name: Path(name) for name in 'dnoe'} | {'a': Path('a.mp4')}
+    sources = {f'source_{number}': path for number, path in enumerate(names.values(), 1)}
+    cutting = Cutting(3, 3, None, (4,), None)
+    recipe = Recipe(cutting, SplitRule({'train': 1.0}), 'png', anonymous=True)
+    manifest = prepare(sources, tmp_path / 'out', recipe, workers=1, progress=False)
+    reasons = {skip['name']: skip['reason'] for skip in manifest['skipped']}
+    assert reasons.pop('source_5').startswith('source_5: not a video')
+    assert reasons == {
+        'source_1': 'source_1, frame 2: cannot be decoded as an image',
+        'source_2': 'source_2: 2x2 is too small for the scales (4,)',
+        'source_4': 'source_4: has the same content as source_3',
+    }
+
+
+@pytest.mark.parametrize(
+    'error, reason',
+    [
+        (UserError('in/scan.dcm: this DICOM file holds no image'), 's: this DICOM file holds no image'),
+        (UserError('in/scan.dcm, frame 3: is turned'), 's, frame 3: is turned'),
+        (DamagedSourceError('in/scan.dcm', None, 'is cut off'), 's: is cut off'),
+        (UserError('reading DICOM needs pydicom'), 's: reading DICOM needs pydicom'),
+        (UserError('cannot read in/scan.dcm'), 's: cannot be used, as was said when it was left out'),
+        (UserError('scan.dcm is odd'), 's: cannot be used, as was said when it was left out'),
+    ],
+)
+def test_reasons_without_names(error, reason):
+    assert nameless_reason('s', Path('in/scan.dcm'), error) == reason

@@ -16,13 +16,15 @@ import numpy as np
 import pytest
 from killed_runs import killed_at, tree
 
+from basicsr_ssm import cli
 from basicsr_ssm.clips import cut, lmdb_writer, prepare_command
 from basicsr_ssm.clips.cut import Cutting
 from basicsr_ssm.clips.discover import find_sources
 from basicsr_ssm.clips.imresize import imresize_bicubic
 from basicsr_ssm.clips.output_folder import locked
-from basicsr_ssm.clips.prepare import prepare
+from basicsr_ssm.clips.prepare import merge_shards, prepare, prepare_shard
 from basicsr_ssm.clips.recipe import Recipe
+from basicsr_ssm.clips.shard import Shard
 from basicsr_ssm.clips.splits import SplitRule
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import WriteError
@@ -80,6 +82,19 @@ def test_split_by_source_and_remainders(tmp_path, three):
     assert all(len(s['sha256']) == 64 for s in manifest['sources'])
     listed = prepare(three, tmp_path / 'out2', recipe(lists={'val': ('scan1',)}))
     assert {s['name']: s['split'] for s in listed['sources']} == {'scan0': 'train', 'scan1': 'val', 'scan2': 'train'}
+
+
+def test_paths_that_are_not_utf_8(tmp_path, three, capsys):
+    """As on disks of other systems; the output may lie below such a folder, too."""
+    odd = tmp_path / os.fsdecode(b'Kn\xe4rz')
+    (tmp_path / 'in').rename(odd)
+    options = ['--source', str(odd), '--clip-length', '4', '--output', str(odd / 'out')]
+    assert cli.main(['prepare', 'custom', *options]) == 0
+    manifest = json.loads((odd / 'out/manifest.json').read_bytes())
+    assert [source['path'] for source in manifest['sources']] == [str(odd / f'scan{i}') for i in range(3)]
+    assert cli.main(['prepare', 'custom', *options]) == 0  # is the same
+    assert cli.main(['verify', str(odd / 'out')]) == 0
+    assert r'Kn\udce4rz' in capsys.readouterr().out
 
 
 def test_overlapping_spaced_and_limited_clips(tmp_path, three):
@@ -214,6 +229,25 @@ def test_a_finished_data_set_is_left_alone(tmp_path, three):
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / 'out').rglob('*')}
     assert prepare(three, tmp_path / 'out', recipe()) == first
     assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / 'out').rglob('*')}
+
+
+@pytest.mark.parametrize('form, gone', [('png', 'train/GT'), ('lmdb', 'val')])
+def test_a_finished_data_set_without_a_split_is_not_called_complete(tmp_path, three, form, gone):
+    out = tmp_path / 'out'
+    prepare(three, out, recipe(form))
+    shutil.rmtree(out / gone)
+    before = tree(out)
+    lost = {'png': 'train/GT', 'lmdb': 'val/GT.lmdb, val/BIx4.lmdb'}[form]
+    for again in (
+        lambda: prepare(three, out, recipe(form)),
+        lambda: prepare_shard(three, out, recipe(form), Shard(1, 2)),
+        lambda: merge_shards(out),
+    ):
+        with pytest.raises(UserError, match=f'is gone: {lost}; put it back, or delete .*out to prepare it anew'):
+            again()
+    assert tree(out) == before
+    shutil.rmtree(out)
+    prepare(three, out, recipe(form))
 
 
 def test_other_settings_into_the_same_output(tmp_path, three):
@@ -450,6 +484,17 @@ def test_command(tmp_path, three, capsys):
     assert (tmp_path / 'out' / 'test' / 'BIx2.lmdb' / 'data.mdb').exists()
     with pytest.raises(UserError, match='give one or the other'):
         prepare_command.run(parser.parse_args([*common, '--split', 'train=1', '--test', 'scan1']))
+
+
+def test_a_stray_image_beside_folders_is_told(tmp_path, three, capsys):
+    (tmp_path / 'in' / 'thumb.jpg').write_bytes((tmp_path / 'in' / 'scan0' / 'frame1.png').read_bytes())
+    parser = argparse.ArgumentParser()
+    prepare_command.add_arguments(parser)
+    words = ['custom', '--source', tmp_path / 'in', '--clip-length', '4', '--split', 'train=1', '--output']
+    with pytest.raises(UserError, match='no source is long enough'):
+        prepare_command.run(parser.parse_args([str(word) for word in (*words, tmp_path / 'out')]))
+    end = 'holds the image thumb.jpg, so it is one source; not looked into: scan0, scan1, scan2'
+    assert f'note: {tmp_path}/in: {end}' in capsys.readouterr().err
 
 
 def test_an_empty_folder_is_skipped_or_fatal(tmp_path, three, capsys):

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 
 import cv2
 import lmdb
@@ -219,6 +220,16 @@ def test_vimeo_with_given_lq(vimeo, tmp_path):
     assert (out / 'train/GT' / name).read_bytes() == (vimeo / 'sequences' / name).read_bytes()
 
 
+def test_vimeo_without_the_lq_that_is_named(vimeo, tmp_path):
+    with pytest.raises(UserError, match=r'--lq .*/nowhere: no such folder$'):
+        find_vimeo90k(vimeo, tmp_path / 'nowhere')
+    (tmp_path / 'empty').mkdir()
+    found = find_vimeo90k(vimeo, tmp_path / 'empty')
+    missing = r'lists 3 clips, .*; .*/empty/00001/0001: no such folder, or empty; .*; and 4 more$'
+    with pytest.raises(UserError, match=f'no clip is complete: .*{missing}'):  # not of the lists alone
+        prepare(found, tmp_path / 'out', skip_missing=True)
+
+
 def test_vimeo_lists_that_are_not_the_published_ones(vimeo, tmp_path):
     (vimeo / 'sequences/00001/0002/im7.png').unlink()
     found = find_vimeo90k(vimeo)
@@ -298,6 +309,19 @@ def test_killed_at_every_step(vimeo, tmp_path, form):
         assert tree(out) == expected, f'killed before rename {step}'
         step += 1
     assert step > 15
+
+
+def test_a_finished_data_set_without_a_split_is_not_called_complete(vimeo, tmp_path):
+    found, out = find_vimeo90k(vimeo, expected=SMALL_VIMEO), tmp_path / 'out'
+    prepare(found, out)
+    shutil.rmtree(out / 'test')
+    for again in (
+        lambda: prepare(found, out),
+        lambda: prepare_published_shard(found, out, Shard(1, 2)),
+        lambda: merge_published_shards(out),
+    ):
+        with pytest.raises(UserError, match='is gone: test/GT.lmdb, test/BIx4.lmdb; put it back'):
+            again()
 
 
 def test_a_source_that_disappears_while_it_is_packed(reds, tmp_path, monkeypatch):

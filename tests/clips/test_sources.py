@@ -57,6 +57,15 @@ def test_pixel_formats_and_containers(tmp_path, moving_frames, write_video, code
         assert abs(np.mean(got) - np.mean(frames)) < 0.3
 
 
+def test_a_colon_in_a_name_is_no_address(tmp_path, moving_frames, write_video, monkeypatch):
+    write_video(tmp_path / 'scan:1.mp4', moving_frames(3))
+    monkeypatch.chdir(tmp_path)
+    source, got = read('scan:1.mp4')
+    assert len(got) == 3 and str(source.path) == 'scan:1.mp4'
+    with pytest.raises(UserError, match=r'^http:x\.mp4: no such file'):
+        open_source('http:x.mp4')
+
+
 def test_odd_size(tmp_path, moving_frames, write_video):
     frames = moving_frames(3, 35, 47)
     assert close(read(write_video(tmp_path / 'odd.mkv', frames, 'ffv1', 'yuv444p', {}))[1], frames, 1)
@@ -164,6 +173,31 @@ def test_flipped_bit_in_png(tmp_path, moving_frames, write_folder):
     expect_damage_in(folder, folder / 'frame2.png', 1)
 
 
+def test_the_size_is_that_of_the_first_image_that_can_be_read(tmp_path, moving_frames, write_folder):
+    folder = write_folder(tmp_path / 'f', moving_frames(4))
+    for number in (1, 2):
+        (folder / f'frame{number}.png').write_bytes(b'')
+    source = open_source(folder)
+    assert source.size == (48, 64) and source.frame_count == 4
+    expect_damage_in(folder, folder / 'frame1.png', 0)
+    kinds = [isinstance(frame, np.ndarray) for frame in source.frames_around_damage()]
+    assert kinds == [False, False, True, True]
+    for number in (3, 4):
+        (folder / f'frame{number}.png').write_bytes(b'x')
+    with pytest.raises(DamagedSourceError, match=r'frame1\.png, frame 0'):
+        open_source(folder)
+
+
+def test_a_frame_that_is_a_link_to_nowhere_is_named(tmp_path, moving_frames, write_folder):
+    folder = write_folder(tmp_path / 'f', moving_frames(4))
+    (folder / 'frame3.png').unlink()
+    (folder / 'frame3.png').symlink_to(tmp_path / 'gone.png')
+    with pytest.raises(DamagedSourceError, match=r'frame3\.png, frame 2: is a link that leads nowhere'):
+        list(open_source(folder).frames())
+    with pytest.raises(UserError, match=r'frame3\.png: is a link that leads nowhere'):
+        open_source(folder / 'frame3.png')
+
+
 def test_size_change_in_folder(tmp_path, moving_frames, write_folder):
     folder = write_folder(tmp_path / 'f', [*moving_frames(3), *moving_frames(1, 40, 64)])
     with pytest.raises(DamagedSourceError, match=r'frame4\.png, frame 3: .*64x48 to 64x40'):
@@ -210,6 +244,25 @@ def test_dicom_of_more_than_8_bits(tmp_path, write_dicom):
     signed = (ramp.astype(np.int16) - 2000)[:1]
     got = read(write_dicom(tmp_path / 'signed.dcm', signed, 'MONOCHROME2'))[1]
     assert got[0].min() == 0 and got[0].max() == 255
+
+
+@pytest.mark.parametrize('empty', [None, [], ''])
+def test_dicom_with_an_empty_window_or_rescale(tmp_path, write_dicom, empty):
+    """As with neither: an attribute that is there and empty says nothing."""
+    ramp = np.linspace(0, 4000, 128).reshape(2, 8, 8).astype(np.uint16)
+    plain = read(write_dicom(tmp_path / 'plain.dcm', ramp, 'MONOCHROME2', bits=12))[1]
+    window, rescale = ('WindowCenter', 'WindowWidth'), ('RescaleSlope', 'RescaleIntercept')
+    for names in (window, rescale, window + rescale):
+        got = read(write_dicom(tmp_path / 'empty.dcm', ramp, 'MONOCHROME2', bits=12, **dict.fromkeys(names, empty)))[1]
+        assert np.array_equal(got, plain)
+    # one of two that is empty leaves the other alone
+    path = write_dicom(tmp_path / 'half.dcm', ramp, 'MONOCHROME2', bits=12, WindowCenter='9', WindowWidth=empty)
+    assert np.array_equal(read(path)[1], plain)
+
+
+def test_dicom_that_cannot_be_converted_is_damaged(tmp_path, write_dicom):
+    path = write_dicom(tmp_path / 'odd.dcm', np.zeros((2, 8, 8), np.uint8), 'PALETTE COLOR')  # and no palette
+    expect_damage(path, r'odd\.dcm, frame 0: cannot be converted \(', frame=0)
 
 
 def test_dicom_with_video_inside(tmp_path, moving_frames, write_video, write_dicom):

@@ -155,6 +155,55 @@ def test_plain_folders_are_checked_as_far_as_possible(make, tmp_path):
     assert not one.found and one.done['decoding'] == '4 frames'
 
 
+def test_the_list_beside_plain_folders(make):
+    root = make()
+    (root / 'manifest.json').unlink()
+    meta = root / 'train/meta_info.txt'
+    meta.write_text('a_0000 4 (32,48,3)\na_0001\n')
+    assert not check(root).found
+    meta.write_text('a_0000 100 (32,48,3)\na_0001 4 (48,48,3)\n777 4 (32,48,3)\n')
+    for top in (root, root / 'train', root / 'train/GT'):
+        findings = check(top)
+        assert failed(findings) >= {'counts', 'sizes'}
+        assert 'a_0000: GT and meta_info.txt: 4 frames, listed are 100' in said(findings, 'counts')
+        assert 'GT and meta_info.txt: 1 clips are missing (777)' in said(findings, 'counts')
+        assert 'a_0001: 4 GT frames, first 00000000: 48x32 (width x height), not 48x48' in said(findings, 'sizes')
+    meta.write_text('a_0000 4 (32,48,3)\n')  # a list may select clips
+    findings = check(root)
+    assert not findings.failed and 'GT and meta_info.txt: 1 clips are not listed (a_0001)' in said(findings, 'counts')
+    assert not check(root / 'train/GT/a_0000').found
+
+
+def test_linked_clips_are_read_as_the_data_sets_do(make, tmp_path):
+    root = make()
+    (root / 'manifest.json').unlink()
+    for kind in ('GT', 'BIx2', 'BIx4'):
+        (tmp_path / 'elsewhere' / kind).mkdir(parents=True)
+        (root / 'train' / kind / 'a_0001').rename(tmp_path / 'elsewhere' / kind / 'a_0001')
+        (root / 'train' / kind / 'a_0001').symlink_to(tmp_path / 'elsewhere' / kind / 'a_0001')
+        (tmp_path / 'elsewhere' / kind / 'a_0001/back').symlink_to(root / 'train')
+    findings = check(root)
+    assert not findings.found and findings.done['counts'] == '18 clips'
+    frame = tmp_path / 'elsewhere/GT/a_0001/00000002.png'
+    frame.write_bytes(frame.read_bytes()[:200])
+    assert 'train/a_0001: GT 00000002: the PNG is cut off' in said(check(root), 'decoding')
+    shutil.rmtree(tmp_path / 'elsewhere/GT')
+    assert 'train/GT/a_0001: is a link to something that is not there' in said(check(root), 'counts')
+
+
+def test_folders_that_cannot_be_listed(make, monkeypatch):
+    root, scandir = make(), os.scandir
+
+    def refuse(path):
+        if str(path).endswith('GT/a_0001'):
+            raise PermissionError(13, 'Permission denied', str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', refuse)
+    (root / 'manifest.json').unlink()
+    assert 'train/GT/a_0001: cannot be listed (Permission denied)' in said(check(root), 'counts')
+
+
 def test_an_lmdb_alone(make):
     findings = check(make('lmdb') / 'val' / 'GT.lmdb')
     assert not findings.found and findings.done['decoding'] == '8 frames'
@@ -277,6 +326,56 @@ def test_a_list_that_differs_from_the_manifest(make):
     path = root / 'train/meta_info.txt'
     path.write_text(path.read_text().replace('a_0000 4', 'a_0000 5'))
     assert 'GT and meta_info.txt: 4 frames, listed are 5' in said(check(root), 'counts')
+
+
+def test_a_list_that_is_no_text_or_no_list(make):
+    root = make('lmdb')
+    (root / 'train/meta_info.txt').write_bytes(b'\xe4\xf6 4 (32,48,3)\n')
+    (root / 'val/meta_info.txt').write_text('b_0000 4 (32x48x3)\n')
+    findings = check(root)
+    assert failed(findings) == {'counts'}
+    assert 'train/meta_info.txt: it is not UTF-8 text' in said(findings, 'counts')
+    assert 'val/meta_info.txt, line 1: expected "<clip> <frames> (<h>,<w>,<c>)"' in said(findings, 'counts')
+
+
+def change_manifest(root, change):
+    manifest = json.loads((root / 'manifest.json').read_bytes())
+    change(manifest)
+    (root / 'manifest.json').write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize('key', ['name', 'split', 'frames', 'size', 'sha256', 'source'])
+@pytest.mark.parametrize('value', [None, ['what', 1]])
+def test_a_manifest_with_damaged_clips(make, key, value):
+    root = make()
+    change_manifest(root, lambda manifest: manifest['clips'][0].update({key: value}))
+    findings = check(root)
+    assert failed(findings) == {'counts'}
+    assert f'manifest.json: clips, entry 1: {key} missing or damaged' in said(findings, 'counts')
+    assert 'GT and manifest.json: 1 clips are not listed (a_0000)' in said(findings, 'counts')
+    assert findings.done['decoding'] == '72 frames'
+
+
+def test_a_manifest_with_damaged_parts(make):
+    root = make()
+    change_manifest(root, lambda manifest: manifest.update(sources=[{'name': 'a'}, 7]))
+    findings = check(root)
+    assert failed(findings) == {'counts'}
+    assert 'sources, entry 1: sha256 missing or damaged' in said(findings, 'counts')
+    assert 'sources, entry 2: all of it missing or damaged' in said(findings, 'counts')
+    change_manifest(root, lambda manifest: manifest.update(settings=None, clips='gone'))
+    findings = check(root)
+    assert 'settings are damaged' in said(findings, 'counts') and 'clips, entry 1: all of it' in said(
+        findings, 'counts'
+    )
+
+
+def test_all_splits_missing(make):
+    root = make()
+    for split in ('train', 'val', 'test'):
+        shutil.rmtree(root / split)
+    findings = check(root)
+    assert failed(findings) == {'counts'} and 'train/GT: no such folder' in said(findings, 'counts')
 
 
 # ------------------------------------------------------------ leaks

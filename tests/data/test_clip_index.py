@@ -43,6 +43,15 @@ def test_vid4_numbering_may_start_at_one_on_one_side(make):
     assert index(options)[0].gt == tuple(f'calendar/{i:08d}.png' for i in (1, 2, 3))
 
 
+def test_all_clips_may_start_at_one_on_one_side(make):
+    options = make.clip('calendar', 3).clip('walk', 2).clip('still', 1).to_folders(lq_name='{:04d}x4.png')
+    for name, count in (('calendar', 3), ('walk', 2), ('still', 1)):
+        for i in reversed(range(count)):
+            path = make.root / 'LQ' / name / f'{i:04d}x4.png'
+            path.rename(path.with_name(f'{i + 1:04d}x4.png'))
+    assert [clip.lq[0] for clip in index(options)] == [f'{name}/0001x4.png' for name in ('calendar', 'still', 'walk')]
+
+
 def test_deeper_folders_links_and_stray_files(make):
     options = make.clip('00001/0266', 2).to_folders()
     for side in ('GT', 'LQ'):
@@ -60,6 +69,15 @@ def test_link_to_a_parent_folder_is_no_clip(make):
     for side in ('GT', 'LQ'):
         for name in ('up', 'again'):
             (make.root / side / 'a' / name).symlink_to(make.root / side)
+    assert [clip.name for clip in index(options)] == ['a']
+
+
+def test_link_by_way_of_another_link_to_a_parent_folder_is_no_clip(make):
+    options = make.clip('a', 2).to_folders()
+    for side in ('GT', 'LQ'):
+        (make.root / f'store_{side}').mkdir()
+        (make.root / f'store_{side}' / 'back').symlink_to(make.root / side)
+        (make.root / side / 'store').symlink_to(make.root / f'store_{side}')
     assert [clip.name for clip in index(options)] == ['a']
 
 
@@ -120,6 +138,56 @@ def test_different_frames_lost_on_the_two_sides(make):
     remove(make, 'LQ', 'a', 2)
     remove(make, 'GT', 'a', 4)
     with pytest.raises(DatasetError, match=r'clip a: .*do not pair up.*GT/a/00000002.png with .*LQ/a/00000003.png'):
+        index(options)
+
+
+@pytest.mark.parametrize('gt_name, lq_name', [('{:08d}.png', '{:08d}x4.png'), ('f_{}_HR.png', 'f_{}_LR.png')])
+def test_different_frames_lost_on_sides_that_are_named_differently(make, gt_name, lq_name):
+    options = make.clip('a', 6).to_folders(gt_name, lq_name)
+    (make.root / 'GT' / 'a' / gt_name.format(2)).unlink()
+    (make.root / 'LQ' / 'a' / lq_name.format(4)).unlink()
+    wrong = f'GT/a/{gt_name.format(3)} with .*LQ/a/{lq_name.format(2)}$'
+    with pytest.raises(DatasetError, match=f'clip a: .*do not pair up, first .*{wrong}'):
+        index(options)
+
+
+def test_first_frame_lost_on_one_side_and_last_on_the_other(make):
+    """By itself that is GT that counts from 1; the other clip tells."""
+    options = make.clip('a', 6).clip('b', 6).clip('one', 1).to_folders()
+    remove(make, 'GT', 'b', 0)
+    remove(make, 'LQ', 'b', 5)
+    wrong = 'clip b begins with frame 1 in .*GT and frame 0 in .*LQ, but clip a does not: is its frame 0 missing'
+    with pytest.raises(DatasetError, match=wrong):
+        index(options)
+
+
+@pytest.mark.parametrize('first', [2, 10])
+def test_other_shifts_than_by_one_from_zero_are_refused(make, first):
+    options = make.clip('a', 3).to_folders()
+    for i in (2, 1, 0):
+        path = make.root / 'GT' / 'a' / f'{i:08d}.png'
+        path.rename(path.with_name(f'{i + first:08d}.png'))
+    with pytest.raises(DatasetError, match='do not pair up'):
+        index(options)
+
+
+def test_numbers_apart_from_the_frames_own_do_not_matter(make):
+    options = make.clip('a', 11).clip('one', 1).to_folders('video7_{}.png', 'x4 2019-{:03d}.png')
+    assert index(options)[0].lq[10] == 'a/x4 2019-010.png'
+
+
+def test_names_without_numbers(make):
+    options = make.clip('a', 3).to_folders('{}.png', '{}.png')
+
+    def rename(side, *names):
+        for path, name in zip(sorted((make.root / side / 'a').iterdir()), names, strict=True):
+            path.rename(path.with_name(f'{name}.png'))
+
+    rename('GT', 'early', 'late', 'middle')
+    rename('LQ', 'early_x4', 'late_x4', 'middle_x4')
+    assert index(options)[0].lq == ('a/early_x4.png', 'a/late_x4.png', 'a/middle_x4.png')
+    rename('LQ', 'early_x4', 'late_x4', 'z_x4')
+    with pytest.raises(DatasetError, match='do not pair up, first .*middle.png with .*z_x4.png'):
         index(options)
 
 

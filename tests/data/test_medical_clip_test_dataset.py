@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 
 import cv2
@@ -96,3 +97,31 @@ def test_masks_of_clips_and_of_sources(make, tmp_path):
         MedicalClipTestDataset(options)
     with pytest.raises(DatasetError, match='mask: no such folder'):
         MedicalClipTestDataset({**options, 'mask': str(tmp_path / 'nowhere')})
+
+
+def test_masks_of_a_source_called_as_a_clip_of_another(make, tmp_path):
+    """Sources exam and exam_0001: exam_0001.png is not of the clip exam_0001."""
+    options = make.clip('exam_0000', 1).clip('exam_0001', 1).clip('exam_0001_0000', 1).to_folders()
+    sources = {'exam_0000': 'exam', 'exam_0001': 'exam', 'exam_0001_0000': 'exam_0001'}
+    masks = tmp_path / 'out/test/masks'
+    masks.mkdir(parents=True)
+    for name, rows in (('exam', 3), ('exam_0001', 7)):
+        mask = np.zeros((24, 32), np.uint8)
+        mask[:rows] = 255
+        cv2.imwrite(str(masks / f'{name}.png'), mask)
+    options['mask'] = str(masks)
+    with pytest.raises(DatasetError, match=r'both exam_0001\.png and exam\.png, .*whether .* of clip exam_0001 or'):
+        MedicalClipTestDataset(options)
+    manifest = tmp_path / 'out/manifest.json'
+    manifest.write_text(json.dumps({'clips': [{'name': name, 'source': of} for name, of in sources.items()]}))
+    rows = {item['folder']: int(item['mask'].sum()) // 32 for item in MedicalClipTestDataset(options)}
+    assert rows == {'exam_0000': 3, 'exam_0001': 3, 'exam_0001_0000': 7}
+    (masks / 'exam.png').unlink()
+    with pytest.raises(DatasetError, match='has no PNG for clips exam_0000, exam_0001$'):
+        MedicalClipTestDataset(options)
+    manifest.write_text('{')
+    with pytest.raises(DatasetError, match=r'cannot read .*out/manifest\.json'):
+        MedicalClipTestDataset(options)
+    manifest.write_text('{"name": "of another program"}')
+    (masks / 'exam_0000.png').write_bytes((masks / 'exam_0001.png').read_bytes())
+    assert len(MedicalClipTestDataset(options)) == 3

@@ -71,6 +71,15 @@ def test_video_to_video_with_its_sound(upscale, enlarge, video, tmp_path, capsys
     assert sorted(os.listdir(tmp_path)) == ['in.mp4', 'out.mp4']
 
 
+def test_colons_in_names_are_no_addresses(upscale, enlarge, video, tmp_path, monkeypatch):
+    video.rename(tmp_path / 'scan:1.mp4')
+    monkeypatch.chdir(tmp_path)
+    assert upscale('scan:1.mp4', 'restored:1.mkv', net=enlarge) == 0
+    made = tmp_path / 'restored:1.mkv'
+    assert len(read(made)) == 40 and audio_packets(made)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['restored:1.mkv', 'scan:1.mp4']
+
+
 def test_a_few_frames_only(upscale, enlarge, video, tmp_path):
     assert upscale(video, tmp_path / 'out.mkv', '--frames', '10:35', '--segment', '8', net=enlarge) == 0
     assert [mark_of(frame) for frame in read(tmp_path / 'out.mkv')] == list(range(10, 35))
@@ -87,6 +96,16 @@ def test_folder_to_folder_is_exact(upscale, enlarge, tmp_path):
     enlarge.scale = 3
     assert upscale(make_folder(tmp_path / 'in', frames), tmp_path / 'out', '--segment', '3', net=enlarge) == 0
     assert np.array_equal(np.stack(read(tmp_path / 'out')), frames.repeat(3, 1).repeat(3, 2))
+
+
+def test_missing_frames_are_told_and_change_nothing(upscale, enlarge, tmp_path, capsys):
+    frames = np.random.default_rng(0).integers(0, 256, (7, 5, 9, 3), dtype=np.uint8)
+    enlarge.scale = 3
+    source = make_folder(tmp_path / 'in', frames)
+    (source / f'{2:08d}.png').unlink()
+    assert upscale(source, tmp_path / 'out', net=enlarge) == 0
+    assert 'in: 1 gaps in the numbers of its frames, the first before frame 2;' in capsys.readouterr().err
+    assert np.array_equal(np.stack(read(tmp_path / 'out')), np.delete(frames, 2, 0).repeat(3, 1).repeat(3, 2))
 
 
 def test_folder_to_video_takes_its_rate_from_the_user(upscale, enlarge, tmp_path, capsys):

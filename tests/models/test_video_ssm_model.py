@@ -2,7 +2,7 @@ import errno
 
 import pytest
 import torch
-from tiny_training import log_below
+from tiny_training import OPTIONS, log_below
 
 from basicsr_ssm import files
 from basicsr_ssm.models import video_ssm_model
@@ -247,3 +247,21 @@ def test_test_prefers_ema_weights(run):
     assert (with_ema / 'metrics.json').read_text() == (train / 'metrics.json').read_text()
     without = run('b', command='test', **changes, **{'val:use_ema': False})
     assert (without / 'metrics.json').read_text() != (train / 'metrics.json').read_text()
+
+
+@pytest.mark.parametrize('command', ['train', 'test'])
+def test_settings_that_are_not_those_of_the_checkpoint_are_named(command, run, tmp_path):
+    """Dropout leaves no trace in the weights, as window_size and num_propagated of MedVSR leave none."""
+    path = run('first') / 'models/net_g_latest.pth'
+    changes = {'path:pretrain_network_g': str(path), 'network_g': {'type': 'TinyNet', 'dropout': 0.5, 'width': 4}}
+    if command == 'test':
+        changes |= {'datasets': {'test': OPTIONS['datasets']['val']}, 'train': None}
+    run('other', command=command, **changes)
+    said = f'{path} is of a network_g with other settings: dropout 0.2 (here 0.5)\n'
+    assert log_below(tmp_path).count(said) == 1
+
+
+def test_the_same_settings_written_out_are_no_others(run, tmp_path):
+    path = run('first', **{'network_g': {'type': 'TinyNet', 'width': 4}}) / 'models/net_g_latest.pth'
+    run('other', **{'path:pretrain_network_g': str(path), 'network_g': {'type': 'TinyNet', 'dropout': 0.2}})
+    assert 'loaded from' in log_below(tmp_path) and 'other settings' not in log_below(tmp_path)

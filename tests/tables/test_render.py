@@ -12,6 +12,7 @@ from basicsr_ssm import cli
 from basicsr_ssm.tables.entries import ENTRIES
 from basicsr_ssm.tables.rendering.beside import beside
 from basicsr_ssm.tables.rendering.formats import csv_text, latex, markdown
+from basicsr_ssm.tables.running.changes import Change
 from basicsr_ssm.tables.running.results import store_part
 
 SCHEDULE = {'iterations': 100, 'published_iterations': 300000, 'batch': 8, 'precision': 'bf16'}
@@ -31,12 +32,14 @@ def ablation(tmp_path):
     store(tmp_path, 'vsrm_tab3', 'mamba', 'reds4', {'psnr': 31.234}, schedule=full, option_files={}, steps=machine)
     changes = {
         'ablation/vsrm_mixer_window_attention.yml': [
-            'train.total_iter: 100 (300000)',
-            'network_g.embed_dim: 24 (72)',
-            'logger.print_freq: 1 (100)',
-            'datasets.train.dataroot_gt: /clips/train/GT.lmdb (datasets/reds/train/GT.lmdb)',
+            Change('train.total_iter', 100, 300000).stored(),
+            Change('network_g.embed_dim', 24, 72).stored(),
+            Change('logger.print_freq', 1, 100).stored(),
+            Change('datasets.train.dataroot_gt', '/clips/train/GT.lmdb', 'datasets/reds/train/GT.lmdb').stored(),
         ],
-        'test/VSRM/vsrm_REDS4_N6.yml': ['datasets.test.dataroot_gt: /clips/test/GT.lmdb (datasets/reds/REDS4/GT.lmdb)'],
+        'test/VSRM/vsrm_REDS4_N6.yml': [
+            Change('datasets.test.dataroot_gt', '/clips/test/GT.lmdb', 'datasets/reds/REDS4/GT.lmdb').stored()
+        ],
     }
     trained = {'kind': 'train', 'text': 'train: {ema_decay: 0.999, total_iter: 100}'}
     more = {'schedule': SCHEDULE, 'changes': changes, 'option_files': {'ablation/vsrm_base.yml': trained}}
@@ -71,19 +74,25 @@ def test_markdown(ablation):
 @pytest.mark.parametrize(
     ('change', 'noted'),
     [
-        ('train.fix_flow: 2 (5000)', False),  # of 100 of 300,000 iterations
-        ('train.fix_flow: 1000000 (5000)', True),
-        ('train.fix_flow: 2 (not set)', True),
-        ('train.scheduler.periods: [33, 67] (100000, 200000)', True),
-        ('train.scheduler.periods: [33, 67] ([100000, 200000])', False),
-        ('train.scheduler.periods: [50, 50] ([100000, 200000])', True),
-        ('train.warmup_iter: 50 (-1)', True),
-        ('logger.print_freq: 1 (100)', False),
-        ('train.optim_g.lr: 0.0004 (0.0002)', True),
+        (Change('train.fix_flow', 2, 5000), False),  # of 100 of 300,000 iterations
+        (Change('train.fix_flow', 1000000, 5000), True),
+        (Change('train.fix_flow', 2), True),
+        (Change('train.fix_flow', recipe=5000), True),
+        (Change('train.scheduler.periods', [33, 67], '100000, 200000'), True),
+        (Change('train.scheduler.periods', [33, 67], [100000, 200000]), False),
+        (Change('train.scheduler.periods', [50, 50], [100000, 200000]), True),
+        (Change('train.warmup_iter', 50, -1), True),
+        (Change('logger.print_freq', 1, 100), False),
+        (Change('train.optim_g.lr', 0.0004, 0.0002), True),
+        (Change('datasets.train.num_worker_per_gpu', 4, 6), False),
+        (Change('network_g.spynet_path', '/weights/spynet.pth', 'experiments/flow/spynet.pth'), False),
+        (Change('network_g.spynet_path', '/weights/other.pth', 'experiments/flow/spynet.pth'), True),
+        (Change('network_g.spynet_path', None, 'experiments/flow/spynet.pth'), True),
     ],
+    ids=str,
 )
 def test_what_follows_from_the_length_is_not_said_again(tmp_path, change, noted):
-    changes = {'changes': {'ablation/vsrm_base.yml': [change]}, 'schedule': SCHEDULE, 'option_files': {}}
+    changes = {'changes': {'ablation/vsrm_base.yml': [change.stored()]}, 'schedule': SCHEDULE, 'option_files': {}}
     store(tmp_path, 'vsrm_tab3', 'mamba', 'reds4', {'psnr': 25.0}, **changes)
     notes = beside(ENTRIES['vsrm_tab3'], tmp_path).notes
     assert (f'with {change}' in notes) == noted
@@ -93,16 +102,18 @@ def test_what_follows_from_the_length_is_not_said_again(tmp_path, change, noted)
 @pytest.mark.parametrize(
     ('roots', 'said'),
     [
-        (['/clips/train/GT (datasets/reds/train/GT)', '/clips/test/GT (datasets/reds/test/GT)'], '/clips'),
-        (['/clips/train/GT (datasets/reds/train/GT)', '/clips/mine/GT (datasets/reds/test/GT)'], '/clips'),
-        (['mine/a/GT (datasets/Vid4/GT)', '/data/b (datasets/vimeo90k)'], 'mine/a, /data/b'),
-        (['/a (1)/GT (datasets/reds/GT)'], '/a (1)'),
-        (['reds/GT (datasets/reds/GT)'], 'reds/GT'),
+        ([('/clips/train/GT', 'datasets/reds/train/GT'), ('/clips/test/GT', 'datasets/reds/test/GT')], '/clips'),
+        ([('/clips/train/GT', 'datasets/reds/train/GT'), ('/clips/mine/GT', 'datasets/reds/test/GT')], '/clips'),
+        ([('mine/a/GT', 'datasets/Vid4/GT'), ('/data/b', 'datasets/vimeo90k')], 'mine/a, /data/b'),
+        ([('/a (1)/GT', 'datasets/reds/GT')], '/a (1)'),
+        ([('reds/GT', 'datasets/reds/GT')], 'reds/GT'),
+        ([('/masks',)], '/masks'),  # the recipe has none
     ],
     ids=str,
 )
 def test_data_of_several_places(tmp_path, roots, said):
-    changes = {'changes': {'test.yml': [f'datasets.test.dataroot_gt: {root}' for root in roots]}, 'option_files': {}}
+    stored = [Change('datasets.test.dataroot_gt', *root).stored() for root in roots]
+    changes = {'changes': {'test.yml': stored}, 'option_files': {}}
     store(tmp_path, 'vsrm_tab3', 'mamba', 'reds4', {'psnr': 25.0}, **changes)
     assert beside(ENTRIES['vsrm_tab3'], tmp_path).notes == [f'data: {said}']
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from basicsr_ssm.tables.running.changes import Change, differences
 from basicsr_ssm.tables.running.data_checksum import data_checksum
-from basicsr_ssm.tables.running.option_file import Settings, differences
+from basicsr_ssm.tables.running.option_file import Settings
 from basicsr_ssm.tables.running.schedule import set_iterations
 
 
@@ -57,8 +58,10 @@ def test_settings_go_where_there_is_such_an_option():
     assert 'latency:frames=3' in settings.taken
     assert train['train']['amp'] == 'bf16' and test == {'model_type': 'VideoSSMModel', 'val': {'save_img': True}}
     assert measured == {'latency': {'frames': 3}}
-    assert differences(test, {'model_type': 'VideoSSMModel', 'val': {}}) == ['val.save_img: True (not set)']
-    assert differences({}, {'val': {'pbar': False}}) == ['val.pbar: removed (False)']
+    assert differences(test, {'model_type': 'VideoSSMModel', 'val': {}}) == [Change('val.save_img', value=True)]
+    (removed,) = differences({}, {'val': {'pbar': False}})
+    assert removed == Change('val.pbar', recipe=False) == Change(**removed.stored())
+    assert str(removed) == 'val.pbar: removed (False)' and removed.stored() == {'key': 'val.pbar', 'recipe': False}
 
 
 def test_checksums_of_data(tmp_path):
@@ -87,3 +90,10 @@ def test_checksums_of_data(tmp_path):
     clip['sha256']['BIx4'] = '35'  # the other kind's clips are no matter of this one
     (tmp_path / 'data/manifest.json').write_text(json.dumps({'clips': [clip]}))
     assert data_checksum(root) == seen[-1]
+
+
+def test_settings_of_keys_that_are_not_for_an_option_file():
+    settings = Settings(['val:val_freq=9', 'val:save_img=true'])
+    test = {'model_type': 'VideoSSMModel', 'val': {}}
+    settings.apply(test, but=('val:val_freq',))
+    assert test['val'] == {'save_img': True} and settings.taken == {'val:save_img=true'}

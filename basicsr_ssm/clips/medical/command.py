@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,6 +43,7 @@ class MedicalRecipe(Recipe):
         size: (h, w) of the ground truth.
         root: the folder that the recipe file gives paths from.
         starts: source → first frames of its clips.
+        gaps: source → frames that do not follow on the one before; others say it themselves.
         given: the recipe that was given back, if any.
     """
 
@@ -49,13 +51,11 @@ class MedicalRecipe(Recipe):
     size: tuple[int, int] = (0, 0)
     root: Path = Path()
     starts: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    gaps: dict[str, tuple[int, ...]] = field(default_factory=dict)
     given: ClipRecipe | None = None
 
-    def cutting_of(self, name: str) -> Cutting:
-        cutting = self.cutting
-        if name not in self.starts:
-            return cutting
-        return replace(cutting, starts=self.starts[name])
+    def cutting_of(self, name: str, source: FrameSource) -> Cutting:
+        return replace(self.cutting, starts=self.starts.get(name), gaps=self.gaps.get(name, source.gaps))
 
     def note_of(self, name: str, path: Path) -> dict:
         path, root = path.resolve(), self.root.resolve()
@@ -116,7 +116,8 @@ def finish(manifest: dict, output: Path) -> None:
     if 'recipe' in manifest['settings']:  # it was given
         listed = sum(len(source['starts']) for source in manifest['sources'])
         if len(manifest['clips']) < listed:
-            print(f'  {listed - len(manifest["clips"])} clips of the recipe are not there: a cut lies within them')
+            missing = listed - len(manifest['clips'])
+            print(f'  {missing} clips of the recipe are not there: a cut or a gap lies within them')
 
 
 def _planned(args: argparse.Namespace, found: Found) -> MedicalRecipe:
@@ -125,25 +126,33 @@ def _planned(args: argparse.Namespace, found: Found) -> MedicalRecipe:
     length = LENGTH if args.clip_length is None else args.clip_length
     degradations = tuple(args.degradation or ('bicubic',))
     cutting = Cutting(length, plan.stride, plan.max_clips, _scales(args, (4,)), None, degradations)
-    split, footage = draw_splits(found, args.split, args.seed or 0, _unfit(found, args.workers)), footage_of(args)
+    unfit, footage = _unfit(found, args.workers), footage_of(args)
+    try:
+        split = draw_splits(found, args.split, args.seed or 0, unfit)
+    except UserError:
+        for reason in unfit.values():  # else `prepare` reports them
+            print(f'skipped: {reason}', file=sys.stderr)
+        raise
     Recipe(cutting, split, args.format, footage=footage)  # checks the numbers, which come next
     starts = {name: starts_in(runs, length, plan) for name, runs in found.runs.items() if name in found.usable()}
-    return MedicalRecipe(cutting, split, args.format, found.kind, plan.size, found.root, starts, footage=footage)
+    return MedicalRecipe(
+        cutting, split, args.format, found.kind, plan.size, found.root, starts, found.gaps(), footage=footage
+    )
 
 
-def _unfit(found: Found, workers: int | None) -> set[str]:
-    """Sources that cannot be opened or are too small; `prepare` reports them."""
+def _unfit(found: Found, workers: int | None) -> dict[str, str]:
+    """Sources that cannot be opened or are too small → why."""
 
-    def fits(path: Path) -> bool:
+    def fault(path: Path) -> str | None:
         try:
             FittedSource(open_source(path), found.plan.size)
-        except UserError:
-            return False
-        return True
+        except UserError as error:
+            return str(error)
+        return None
 
     sources = found.usable()
-    fit = for_all(fits, sources.values(), thread_count(workers))
-    return {name for name, good in zip(sources, fit, strict=True) if not good}
+    faults = for_all(fault, sources.values(), thread_count(workers))
+    return {name: reason for name, reason in zip(sources, faults, strict=True) if reason}
 
 
 def draw_splits(found: Found, shares: str | None, seed: int, unfit: Container[str] = ()) -> SplitRule:
@@ -193,9 +202,8 @@ def _given(args: argparse.Namespace, found: Found) -> tuple[dict[str, Path], Med
     cutting = Cutting(given.clip_length, given.clip_length, None, given.scales, None, given.degradations)
     starts = {name: source.starts for name, source in given.sources.items()}
     sources = {name: found.sources[name] for name in given.sources}
-    return sources, MedicalRecipe(
-        cutting, split, args.format, given.dataset, given.size, found.root, starts, given, footage=given.footage
-    )
+    what = given.dataset, given.size, found.root, starts, found.gaps(), given
+    return sources, MedicalRecipe(cutting, split, args.format, *what, footage=given.footage)
 
 
 def _scales(args: argparse.Namespace, default: tuple[int, ...]) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ class FittedSource(FrameSource):
     def __init__(self, source: FrameSource, size: tuple[int, int]):
         self._source, self.size = source, tuple(size)
         self.path, self.name, self.fps = source.path, source.name, source.fps
-        self.frame_count, self.has_audio = source.frame_count, source.has_audio
+        self.frame_count, self.has_audio, self.gaps = source.frame_count, source.has_audio, source.gaps
         self.window = centred_window(source.size, size)
         (top, bottom), (left, right) = ((part.start, part.stop) for part in self.window)
         if bottom - top < size[0] or right - left < size[1]:

@@ -58,6 +58,10 @@ class Found:
     def usable(self) -> dict[str, Path]:
         return {name: path for name, path in self.sources.items() if name not in self.faults}
 
+    def gaps(self) -> dict[str, tuple[int, ...]]:
+        """Source → the frames that do not follow on the one before, for sources that have a gap."""
+        return {name: tuple(run.start for run in runs[1:]) for name, runs in self.runs.items()}
+
     def refuse(self, skip_missing: bool) -> None:
         """Raise UserError for faults, unless they are to be skipped, and for an empty data set."""
         if self.faults and not skip_missing:

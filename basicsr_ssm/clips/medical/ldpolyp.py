@@ -55,7 +55,7 @@ def find_ldpolyp(root: Path, unlabelled: Path | None = None, expected: LDPolypNu
     if frames != expected.frames and not found.faults:
         found.faults['frames'] = f'{root}: {frames} frames, published are {expected.frames}'
     if unlabelled is not None:
-        for name, path in find_sources([unlabelled]).items():
+        for name, path in find_sources([unlabelled], note=found.extra.append).items():
             name = safe_name(f'unlabelled_{name}')
             _add(found, name, path)
             found.fixed[name] = 'train'

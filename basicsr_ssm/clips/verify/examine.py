@@ -73,7 +73,9 @@ def examine(stored: Stored, split: str, name: str, sample: int, advance: Callabl
     clip.frames = len(frames)
     entry = stored.entries.get((split, name), {})
     sampled = spread(frames, sample) if len(kinds) > 1 else []
-    kept = _gt(stored, clip, frames, tuple(entry.get('size', ())), entry, sampled, advance)
+    listed = stored.meta.get(split, {}).get(name)
+    size = tuple(entry.get('size', ())) or (listed and listed.size) or ()
+    kept = _gt(stored, clip, frames, size, entry, sampled, advance)
     ours = stored.manifest is not None and stored.manifest['settings'].get('lq') != 'published'
     for kind in kinds:
         if kind != 'GT' and name in kinds[kind].clips:

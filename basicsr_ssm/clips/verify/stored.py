@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from abc import ABC, abstractmethod
@@ -13,10 +12,12 @@ from pathlib import Path
 import lmdb
 
 from basicsr_ssm.clips.folder_source import IMAGE_SUFFIXES, natural_key
+from basicsr_ssm.clips.verify.manifest import KIND, read_manifest
 from basicsr_ssm.errors import UserError
+from basicsr_ssm.linked_folders import walk_links
 from basicsr_ssm.lmdb_file import open_lmdb
+from basicsr_ssm.meta_info import Listed, read_meta_info
 
-_KIND = re.compile(r'(GT|B[ID]x(\d+))(\.lmdb)?')
 _META_LINE = re.compile(r'(.+?)\.\w+ \((\d+),(\d+),\d+\)(?: \d+)?')
 
 
@@ -45,14 +46,19 @@ class Store(ABC):
 
 
 class FolderStore(Store):
-    """Every folder with images is a clip, named by its path below the root; images in the root itself are one, too."""
+    """Every folder with images is a clip, named by its path below the root; images in the root itself are one, too.
+
+    Links are followed as the data sets for training and testing do.
+    """
 
     def __init__(self, path: Path):
         super().__init__(path)
         self._files: dict[tuple[str, str], Path] = {}
-        for top, folders, files in os.walk(path):
-            folders[:] = sorted(name for name in folders if name[0] != '.')
-            images = [name for name in files if name[0] != '.' and Path(name).suffix.lower() in IMAGE_SUFFIXES]
+        for top, files in walk_links(path, self._cannot_list):
+            shown = [name for name in files if name[0] != '.']
+            images = [name for name in shown if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+            dead = [name for name in shown if name not in images and not os.path.exists(f'{top}/{name}')]
+            self.faults += [f'{top}/{name}: is a link to something that is not there' for name in sorted(dead)]
             if not images:
                 continue
             clip = Path(top).relative_to(path).as_posix()
@@ -64,6 +70,9 @@ class FolderStore(Store):
                     continue
                 self._files[clip, stem] = Path(top, name)
                 self.clips.setdefault(clip, []).append(stem)
+
+    def _cannot_list(self, error: OSError) -> None:
+        self.faults.append(f'{error.filename}: cannot be listed ({error.strerror})')
 
     def read(self, clip: str, frame: str) -> bytes:
         path = self._files[clip, frame]
@@ -129,6 +138,7 @@ class Stored:
         manifest: as `prepare` wrote it, or None for folders that it did not make.
         splits: split ('' where there is none) → kind (GT, BIx4, …) → frames.
         scales: kind → how many times smaller than GT.
+        meta: split → what the meta_info.txt beside its GT says of each clip; none where there is no such list.
         faults: what is missing or cannot be read.
     """
 
@@ -136,6 +146,7 @@ class Stored:
     manifest: dict | None
     splits: dict[str, dict[str, Store]] = field(default_factory=dict)
     scales: dict[str, int] = field(default_factory=dict)
+    meta: dict[str, dict[str, Listed]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -163,19 +174,22 @@ def open_stored(root: Path) -> Stored:
     """
     if not root.is_dir():
         raise UserError(f'{root}: no such folder')
-    stored = Stored(root, _manifest(root))
+    manifest, faults = read_manifest(root)
+    stored = Stored(root, manifest, faults=faults)
     if stored.manifest is not None:
         _open_listed(stored)
     else:
         for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != '.')):
             split = '' if folder == root else folder.name
             for path in sorted(folder.iterdir()) if folder.suffix != '.lmdb' else ():
-                match = _KIND.fullmatch(path.name)
+                match = KIND.fullmatch(path.name)
                 if match and path.is_dir():
                     _add(stored, split, match[1], path)
         if not stored.splits:
             _add(stored, '', 'GT', root)
-    if not any(store.clips for store in stored.stores) and not any(store.faults for store in stored.stores):
+    for split in stored.splits:
+        _read_meta_info(stored, split)
+    if not stored.faults and not any(store.clips or store.faults for store in stored.stores):
         raise UserError(f'{root}: holds no clips')
     return stored
 
@@ -194,19 +208,18 @@ def _open_listed(stored: Stored) -> None:
 
 def _add(stored: Stored, split: str, kind: str, path: Path) -> None:
     store = LmdbStore(path) if path.suffix == '.lmdb' or (path / 'data.mdb').is_file() else FolderStore(path)
-    match = _KIND.fullmatch(kind)
+    match = KIND.fullmatch(kind)
     stored.splits.setdefault(split, {})[kind] = store
     stored.scales[kind] = int(match[2] or 1)
 
 
-def _manifest(root: Path) -> dict | None:
-    path = root / 'manifest.json'
-    if not path.exists():
-        return None
-    try:
-        manifest = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise UserError(f'{path}: cannot be read ({error})') from error
-    if not isinstance(manifest, dict) or not {'settings', 'sources', 'clips'} <= set(manifest):
-        raise UserError(f'{path}: is not the manifest of a prepared data set')
-    return manifest
+def _read_meta_info(stored: Stored, split: str) -> None:
+    """The list that lies beside the GT, where the data sets look for it."""
+    kinds = stored.splits[split]
+    store = kinds.get('GT') or next(iter(kinds.values()))
+    path = store.path.parent / 'meta_info.txt'
+    if path.is_file() and list(store.clips) != [store.path.resolve().name]:  # of a single clip, it is not beside GT
+        try:
+            stored.meta[split] = read_meta_info(path)
+        except UserError as error:
+            stored.faults.append(str(error))

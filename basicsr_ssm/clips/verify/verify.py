@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -48,18 +49,18 @@ def _names(kinds: dict) -> list[str]:
 
 
 def _counts(stored: Stored, findings: Findings) -> None:
-    def say(what: str, split: str = '', clip: str = '') -> None:
-        findings.found.append(Finding('counts', what, split, clip))
+    def say(what: str, split: str = '', clip: str = '', error: bool = True) -> None:
+        findings.found.append(Finding('counts', what, split, clip, error))
 
     for fault in (*stored.faults, *(fault for store in stored.stores for fault in store.faults)):
         say(fault)
     for split, kinds in stored.splits.items():
         listed = {clip: entry['frames'] for (part, clip), entry in stored.entries.items() if part == split}
-        meta = _meta_info(stored, split)
+        meta = {clip: listed.count for clip, listed in stored.meta.get(split, {}).items()}
         for kind, store in kinds.items():
             counts = {clip: len(frames) for clip, frames in store.clips.items()}
             for name, expected in (('manifest.json', listed), ('meta_info.txt', meta)):
-                _compare(counts, expected, f'{kind} and {name}', lambda what, clip='', s=split: say(what, s, clip))
+                _compare(counts, expected, f'{kind} and {name}', stored.manifest is None, partial(say, split=split))
         gt = kinds.get('GT')
         for kind, store in kinds.items():
             if gt is None or kind == 'GT':
@@ -71,24 +72,26 @@ def _counts(stored: Stored, findings: Findings) -> None:
     findings.done['counts'] = f'{sum(len(store.clips) for store in stored.stores)} clips'
 
 
-def _compare(counts: dict[str, int], expected: dict[str, int], what: str, say) -> None:
+def _compare(
+    counts: dict[str, int], expected: dict[str, int | None], what: str, selects: bool, say: Callable[..., None]
+) -> None:
+    """
+    Args:
+        expected: clip → frames, None where the list does not say how many.
+        selects: the list may leave clips out, as one of plain folders does that are not all to be used.
+        say: told of what differs: in words, and of which clip if of one.
+    """
     if not expected:
         return
-    for only, where in ((set(expected) - set(counts), 'missing'), (set(counts) - set(expected), 'not listed')):
+    for only, where, wrong in (
+        (set(expected) - set(counts), 'missing', True),
+        (set(counts) - set(expected), 'not listed', not selects),
+    ):
         if only:
-            say(f'{what}: {len(only)} clips are {where} ({name_some(only)})')
+            say(f'{what}: {len(only)} clips are {where} ({name_some(only)})', error=wrong)
     for clip in sorted(set(counts) & set(expected)):
-        if counts[clip] != expected[clip]:
-            say(f'{what}: {counts[clip]} frames, listed are {expected[clip]}', clip)
-
-
-def _meta_info(stored: Stored, split: str) -> dict[str, int]:
-    """clip → frames of the split's own list, if there is one."""
-    path = stored.root / split / 'meta_info.txt'
-    if stored.manifest is None or not path.is_file():  # an LMDB that is verified alone has another list of this name
-        return {}
-    lines = (line.rsplit(' ', 2) for line in path.read_text(encoding='utf-8').splitlines() if line.strip())
-    return {parts[0]: int(parts[1]) for parts in lines if len(parts) == 3 and re.fullmatch(r'\d+', parts[1])}
+        if expected[clip] not in (None, counts[clip]):
+            say(f'{what}: {counts[clip]} frames, listed are {expected[clip]}', clip=clip)
 
 
 def _say_what_was_done(stored: Stored, clips: list[Clip], findings: Findings) -> None:

@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
         print(as_text(stored, clips, findings))
         if not args.no_html:
             page = args.html or args.dataset / PAGE
-            write_file(page, as_html(stored, clips, findings).encode(), durable=False)
+            content = as_html(stored, clips, findings).encode(errors='backslashreplace')  # names need not be UTF-8
+            write_file(page, content, durable=False)
             print(f'{page}: the same with pictures')
     return int(findings.failed or (args.strict and bool(findings.found)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,9 +11,10 @@ from basicsr_ssm.models.weight_average import untrained_share
 from basicsr_ssm.tables.entries.entry import Entry, Metric, Row
 from basicsr_ssm.tables.published_figures import published
 from basicsr_ssm.tables.rendering.schedule_changes import of_schedule
+from basicsr_ssm.tables.running.changes import Change, stored_changes
 from basicsr_ssm.tables.running.results import read_result
 
-_LOCAL = re.compile(r'\.(dataroot_\w+|num_worker_per_gpu|pin_memory|persistent_workers): ')
+_OF_THE_MACHINE = ('num_worker_per_gpu', 'pin_memory', 'persistent_workers')
 NOT_RUN, NOTHING, OUT_OF_MEMORY = 'not run', '–', 'out of memory'
 
 
@@ -122,10 +122,12 @@ def _notes(line: Line) -> list[str]:
             notes.append(f'weights {Path(weights["file"]).name}' if weights else 'weights as initialised, not trained')
         elif weights and name in line.row.measured:  # of a data set's flow
             notes.append(f'flow network {Path(weights["file"]).name}, SHA-256 {weights["sha256"][:8]}…')
-        changes = [change for changes in part.get('changes', {}).values() for change in changes]
-        data |= dict.fromkeys(_data_folder(change) for change in changes if '.dataroot_' in change)
         shares = _shares(part)
-        options |= dict.fromkeys(c for c in changes if not (_LOCAL.search(c) or of_schedule(c, shares)))
+        for _, change in stored_changes(part):
+            if change.key.rpartition('.')[2].startswith('dataroot_'):
+                data[_data_folder(change)] = None
+            elif not (_local(change) or of_schedule(change, shares)):
+                options[str(change)] = None
     if options:
         notes.append(f'with {"; ".join(options)}')
     if data:
@@ -148,10 +150,22 @@ def _untrained(part: dict) -> float:
     return untrained_share(files['train']['train'], files['train'].get('path'))
 
 
-def _data_folder(change: str) -> str:
-    """'datasets.train.dataroot_gt: /clips/train/GT (datasets/reds/train/GT)' → '/clips'."""
-    new, _, old = change.partition(': ')[2].removesuffix(')').rpartition(' (')
-    parts, before = list(Path(new).parts), list(Path(old).parts)
+def _local(change: Change) -> bool:
+    """Whether it is a matter of the machine alone: its workers, and where it has the same flow network."""
+    name = change.key.rpartition('.')[2]
+    if name == 'spynet_path':
+        return _file_name(change.value) == _file_name(change.recipe)
+    return name in _OF_THE_MACHINE
+
+
+def _file_name(path: object) -> object:
+    return Path(path).name if isinstance(path, str) else path
+
+
+def _data_folder(change: Change) -> str:
+    """/clips/train/GT in place of datasets/reds/train/GT → '/clips'."""
+    new = str(None if change.removed else change.value)
+    parts, before = list(Path(new).parts), [] if change.added else list(Path(str(change.recipe)).parts)
     while parts and before and parts[-1] == before[-1]:
         del parts[-1], before[-1]
     return str(Path(*parts)) if parts else new

@@ -11,8 +11,9 @@ from pathlib import Path
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.options import check_options, read_options
 from basicsr_ssm.tables.entries.entry import Row, Trained
+from basicsr_ssm.tables.running.changes import Change, differences
 from basicsr_ssm.tables.running.measured import measured_part
-from basicsr_ssm.tables.running.option_file import Settings, as_text, differences, digest, set_keys
+from basicsr_ssm.tables.running.option_file import Settings, as_text, digest, set_keys
 from basicsr_ssm.tables.running.plan import Part, Step
 from basicsr_ssm.tables.running.request import Request, weights_checksum
 from basicsr_ssm.tables.running.schedule import set_iterations
@@ -69,7 +70,8 @@ def _tested(row: Row, trained: Trained, test: str, request: Request, settings: S
     set_keys(options, trained.test_changes)
     recipe = copy.deepcopy(options)
     options = request.place(options)
-    settings.apply(options, but=('path', 'name', *(() if trained.train is None else ('network_g',))))
+    kept = ('path', 'name', 'val:val_freq', *(() if trained.train is None else ('network_g',)))
+    settings.apply(options, but=kept)
     check_options(options, is_train=False, source=f'{row.id}: options/{source}')
     changes = differences(options, recipe)
     about = {
@@ -117,7 +119,7 @@ def _trained_network(trained: Trained, request: Request, settings: Settings) -> 
     return {key: value for key, value in options['network_g'].items() if key != 'spynet_path'}
 
 
-def _train_options(trained: Trained, request: Request, settings: Settings) -> tuple[dict, list[str]]:
+def _train_options(trained: Trained, request: Request, settings: Settings) -> tuple[dict, list[Change]]:
     """The options of a training, and where they are not its recipe's."""
     options = read_options(request.options / trained.train)
     if trained.network is not None:
@@ -179,10 +181,10 @@ def _schedule(options: dict, source: Path) -> dict:
     }
 
 
-def _note(about: dict, source: str, kind: str, text: str, changes: list[str]) -> None:
+def _note(about: dict, source: str, kind: str, text: str, changes: list[Change]) -> None:
     about['option_files'][source] = {'kind': kind, 'sha256': hashlib.sha256(text.encode()).hexdigest(), 'text': text}
     if changes:
-        about['changes'][source] = changes
+        about['changes'][source] = [change.stored() for change in changes]
 
 
 def _roots(options: dict) -> tuple[str, ...]:

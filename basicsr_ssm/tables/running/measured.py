@@ -10,7 +10,8 @@ from pathlib import Path
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.tables.entries.entry import Measured, Row
 from basicsr_ssm.tables.measurements import check_settings
-from basicsr_ssm.tables.running.option_file import Settings, differences, digest
+from basicsr_ssm.tables.running.changes import differences
+from basicsr_ssm.tables.running.option_file import Settings, digest
 from basicsr_ssm.tables.running.plan import Part, Step
 from basicsr_ssm.tables.running.request import SPYNET, Request, weights_checksum
 
@@ -83,7 +84,7 @@ def _flow_error(row: Row, name: str, measured: Measured, request: Request, setti
 def _note_changes(about: dict, name: str, options: dict, recipe: dict, weights: Path | None) -> None:
     ours = {**options, name: {key: value for key, value in options[name].items() if key != 'weights'}}
     changes = differences(ours, recipe)
-    about['changes'] = {name: changes} if changes else {}
+    about['changes'] = {name: [change.stored() for change in changes]} if changes else {}
 
 
 def _read(path: Path) -> dict:

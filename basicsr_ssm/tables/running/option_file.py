@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 import yaml
 
 from basicsr_ssm.options import OptionError, apply_overrides, known_keys
+from basicsr_ssm.tables.running.changes import Change
 
 
 class Settings:
@@ -25,12 +26,12 @@ class Settings:
 
         Args:
             sections: only keys of these.
-            but: no keys of these.
+            but: none of these keys, 'val:val_freq', and no keys of these sections.
             any_key: sections where keys may be new.
         """
         for entry in self.refused:
-            section = entry.partition('=')[0].split(':')[0].strip()
-            if section in but or (sections is not None and section not in sections):
+            section, *keys = (word.strip() for word in entry.partition('=')[0].split(':'))
+            if {section, ':'.join((section, *keys))} & {*but} or (sections is not None and section not in sections):
                 continue
             try:
                 apply_overrides(options, [entry], lambda opt, path, entry=entry: _known(opt, path, entry, any_key))
@@ -61,30 +62,12 @@ def set_keys(options: dict, changes: Mapping[str, object]) -> None:
         where[last] = value
 
 
-def flat(options: dict, prefix: str = '') -> dict[str, object]:
-    """{'train.total_iter': 300000, …}"""
-    result: dict[str, object] = {}
-    for key, value in options.items():
-        result |= flat(value, f'{prefix}{key}.') if isinstance(value, dict) else {f'{prefix}{key}': value}
-    return result
-
-
-def differences(options: dict, base: dict) -> list[str]:
-    """'train.total_iter: 100 (300000)' for each option that is not the base's."""
-    mine, theirs = flat(options), flat(base)
-    return [
-        f'{key}: {mine.get(key, "removed")} ({theirs.get(key, "not set")})'
-        for key in {**theirs, **mine}
-        if mine.get(key, '') != theirs.get(key, '')
-    ]
-
-
 def digest(content: object) -> str:
     """SHA-256, in hex, of what is plain."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def as_text(options: dict, source: str, changes: list[str]) -> str:
+def as_text(options: dict, source: str, changes: list[Change]) -> str:
     """An option file, with what it was made from at its head."""
     head = [f'Written by basicsr-ssm tables run, from options/{source}.']
     if changes:
