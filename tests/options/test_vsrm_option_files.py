@@ -7,7 +7,7 @@ import torch
 
 from basicsr_ssm.options.yaml_file import read_options
 
-OPTIONS = Path(__file__).resolve().parent.parent / 'options'
+OPTIONS = Path(__file__).resolve().parents[2] / 'options'
 ABLATION = OPTIONS / 'ablation'
 TRAIN = sorted((OPTIONS / 'train' / 'VSRM').glob('vsrm_[RV]*.yml'))  # the paper's, not the small one
 TEST = sorted((OPTIONS / 'test' / 'VSRM').glob('vsrm_[RV]*.yml'))

@@ -7,7 +7,7 @@ import pytest
 from basicsr_ssm.options.schema import check_options
 from basicsr_ssm.options.yaml_file import read_options
 
-OPTIONS = Path(__file__).resolve().parent.parent / 'options'
+OPTIONS = Path(__file__).resolve().parents[2] / 'options'
 FILES = sorted(path.relative_to(OPTIONS) for path in OPTIONS.rglob('*.yml'))
 TRAIN = [path for path in FILES if path.parts[0] in ('train', 'ablation')]
 QUICKSTART = Path('MedVSR', 'medvsr_quickstart_x4.yml')

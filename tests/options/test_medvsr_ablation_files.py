@@ -6,7 +6,7 @@ import pytest
 
 from basicsr_ssm.options.yaml_file import read_options
 
-OPTIONS = Path(__file__).resolve().parent.parent / 'options'
+OPTIONS = Path(__file__).resolve().parents[2] / 'options'
 BASE = OPTIONS / 'train' / 'MedVSR' / 'medvsr_hyperkvasir_x4.yml'
 
 # file → its value in network_g, and its row of the supplement
