@@ -59,6 +59,8 @@ class _Check(SectionCheck):
                 self.dataset(phase, dataset)
         if self.is_train and isinstance(opt.get('datasets'), dict) and 'train' not in opt['datasets']:
             self.problems.append('datasets.train: missing')
+        if not self.is_train and opt.get('datasets') == {}:
+            self.problems.append('datasets: none to test on')
         self.different_names()
         for key in networks:
             self.network(key, self.inside(opt, key))

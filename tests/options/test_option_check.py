@@ -339,6 +339,11 @@ def test_types_have_to_be_text(where, type_):
     assert f'  {where.replace(":", ".")}: expected text, got {type_!r}' in problems_in(opt)
 
 
+def test_a_test_needs_data():
+    assert problems_of(is_train=False, datasets={}) == ['  datasets: none to test on']
+    assert problems_of(is_train=False, datasets={'test': dict(MASKED, dataroot_gt='GT', dataroot_lq='LQ')}) == []
+
+
 def test_validation_sets_have_names_of_their_own():
     two = {f'datasets:{phase}': {'name': 'same', 'type': 'TinyClips'} for phase in ('val', 'val_2')}
     assert problems_of(**two) == ["  datasets.val_2.name: 'same' is the name of datasets.val, too"]
