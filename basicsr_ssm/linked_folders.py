@@ -17,11 +17,12 @@ def walk_links(top: Path, on_error: Callable[[OSError], None]) -> Iterator[tuple
     """
     for folder, subfolders, files in os.walk(top, onerror=on_error, followlinks=True):
         yield folder, files
-        subfolders[:] = sorted(name for name in subfolders if name[0] != '.' and not _leads_back(Path(folder), name))
+        subfolders[:] = sorted(name for name in subfolders if name[0] != '.' and not leads_back(Path(folder, name)))
 
 
-def _leads_back(folder: Path, name: str) -> bool:
-    if not (folder / name).is_symlink():
+def leads_back(path: Path) -> bool:
+    """Whether `path` is a link to a folder that it was reached through."""
+    if not path.is_symlink():
         return False
-    target = (folder / name).resolve()
-    return any(above.resolve().is_relative_to(target) for above in (folder, *folder.parents))
+    target = path.resolve()
+    return any(above.resolve().is_relative_to(target) for above in path.parents)

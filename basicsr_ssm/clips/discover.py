@@ -11,6 +11,7 @@ from basicsr_ssm.clips.folder_source import broken_link, image_files, natural_ke
 from basicsr_ssm.clips.frame_source import safe_name
 from basicsr_ssm.clips.published import name_some
 from basicsr_ssm.errors import UserError
+from basicsr_ssm.linked_folders import leads_back
 
 VIDEO_SUFFIXES = tuple(
     f'.{suffix}'
@@ -86,7 +87,7 @@ def _search(folder: Path, leave_out: Path | None, broken: list[str], note: Calla
         yield folder
         return
     for entry in entries:
-        if entry.is_dir():
+        if entry.is_dir() and not leads_back(entry):
             yield from _search(entry, leave_out, broken, note)
         elif entry in films:
             yield entry

@@ -20,6 +20,18 @@ def test_folders_are_searched(tmp_path, moving_frames, write_folder, write_dicom
     }
 
 
+def test_links_back_are_not_followed(tmp_path):
+    for name in ('eye.mp4', 'day 2/left.mp4'):
+        (tmp_path / 'exam' / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / 'exam' / name).touch()
+    (tmp_path / 'exam' / 'day 2' / 'back').symlink_to('..')
+    (tmp_path / 'exam' / 'above').symlink_to(tmp_path)
+    (tmp_path / 'elsewhere').mkdir()
+    (tmp_path / 'elsewhere' / 'right.mp4').touch()
+    (tmp_path / 'exam' / 'more').symlink_to(tmp_path / 'elsewhere')
+    assert set(find_sources([tmp_path / 'exam'])) == {'eye', 'left', 'right'}
+
+
 def test_names_become_longer_where_needed(tmp_path):
     for name in ('p1/eye.mp4', 'p2/eye.mp4', 'p2/other.mp4', 'p3/a.b.mp4', 'p3/a_b.mkv'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
