@@ -31,10 +31,9 @@ from basicsr_ssm.clips.sources import open_source
 from basicsr_ssm.inference.precision import cast_weights
 from basicsr_ssm.inference.restore import restore_clip
 from basicsr_ssm.tables.measurements.networks import build
-from basicsr_ssm.tables.measurements.running import device_name
+from basicsr_ssm.tables.measurements.running import PRECISIONS, device_name
 
 COLUMNS = ('frames', 's', 'frames/s', 'tensors MiB', 'at most MiB', 'reserved MiB', 'process MiB')
-PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16}
 MIB = 2**20
 
 
