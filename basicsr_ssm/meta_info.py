@@ -53,7 +53,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
         UserError: the file cannot be read, or is not UTF-8.
     """
     try:
-        text = path.read_text(encoding='utf-8')
+        text = path.read_text(encoding='utf-8-sig')  # editors of Windows begin with a mark
     except OSError as error:
         raise UserError(f'cannot read {path}: {error.strerror}') from error
     except UnicodeDecodeError as error:

@@ -86,6 +86,8 @@ def test_meta_info_selects_clips_and_gives_sizes(make):
     meta = make.root / 'list.txt'
     meta.write_text('002 2 (24,32,3)\n\n000\n')
     assert [(c.name, c.gt_size) for c in index(options, meta)] == [('000', None), ('002', (24, 32))]
+    meta.write_text('002 2 (24,32,3)', encoding='utf-8-sig')  # as Windows' editors write it
+    assert [c.name for c in index(options, meta)] == ['002']
 
 
 def test_meta_info_beside_the_root_is_found(make):
