@@ -9,6 +9,8 @@ from functools import cache
 import torch
 from torch import nn
 
+from basicsr_ssm.ops.autocast import autocast_dtype
+
 _WARM_UP = 3  # frames
 
 
@@ -62,7 +64,7 @@ class GraphedNetwork(nn.Module):
         shape = None
         if self._may_capture(clip):
             frames = None if keep is None else keep.indices(clip.shape[1])
-            shape = *clip.shape, frames, clip.dtype, clip.device, _autocast()
+            shape = *clip.shape, frames, clip.dtype, clip.device, autocast_dtype('cuda')
         if shape is None or shape != self._shape:
             self.let_go()
             self._shape = shape
@@ -82,7 +84,7 @@ class GraphedNetwork(nn.Module):
         given, current = clip.clone(), torch.cuda.current_stream(clip.device)
         stream = _stream_on(clip.device)
         stream.wait_stream(current)
-        graph, autocast = torch.cuda.CUDAGraph(), _autocast()
+        graph, autocast = torch.cuda.CUDAGraph(), autocast_dtype('cuda')
         # weights that autocast has cast it keeps for as long as it lasts, and a graph lasts longer
         with torch.autocast('cuda', autocast or torch.bfloat16, enabled=autocast is not None, cache_enabled=False):
             try:
@@ -106,11 +108,3 @@ class GraphedNetwork(nn.Module):
 def _stream_on(device: torch.device) -> torch.cuda.Stream:
     """Of all captures: what libraries set up for a stream they never give back."""
     return torch.cuda.Stream(device)
-
-
-def _autocast() -> torch.dtype | None:
-    """What a GPU computes in, if that is autocast's choice."""
-    if not torch.is_autocast_enabled():
-        return None
-    newer = hasattr(torch, 'get_autocast_dtype')  # torch 2.4, which deprecates the other
-    return torch.get_autocast_dtype('cuda') if newer else torch.get_autocast_gpu_dtype()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from basicsr_ssm.ops.autocast import autocast_dtype
 from basicsr_ssm.ops.layout import has_channels_together
 
 
@@ -21,8 +22,7 @@ def reference(inputs, weight, bias, activation, slope, residual, shuffle):
 
 def _convolved(x, weight, bias):
     padding = weight.shape[2] // 2
-    cast = torch.is_autocast_enabled('cpu') and x.dtype != torch.float64
-    dtype = torch.get_autocast_dtype('cpu') if cast else x.dtype
+    dtype = x.dtype if x.dtype == torch.float64 else autocast_dtype('cpu') or x.dtype
     if x.device.type != 'cpu' or dtype not in (torch.bfloat16, torch.float16):
         return F.conv2d(x, weight, bias, padding=padding)
     # On processors without AVX-512 PyTorch's are up to 25 times as slow as float32's, in which they add up anyway.

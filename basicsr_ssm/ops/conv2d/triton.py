@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 
 from basicsr_ssm.ops import triton_support
+from basicsr_ssm.ops.autocast import autocast_dtype
 from basicsr_ssm.ops.conv2d.launch import FEWEST, MOST_TOGETHER
 from basicsr_ssm.ops.product_dtype import product_dtype
 
@@ -33,7 +34,7 @@ def why_not(inputs=None, weight=None, bias=None, activation=None, slope=0.1, res
         return 'an empty tensor'
     if dtype == torch.float32 and not torch.backends.cudnn.allow_tf32:
         return 'float32 without TF32 (torch.backends.cudnn.allow_tf32)'
-    if weight.dtype != dtype and not torch.is_autocast_enabled(weight.device.type):
+    if weight.dtype != dtype and autocast_dtype(weight.device.type) is None:
         return f'inputs in {dtype} and a weight in {weight.dtype}, without autocast'
     return None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 
 from basicsr_ssm.ops import triton_support
+from basicsr_ssm.ops.autocast import autocast_dtype
 
 _LONGEST, _MOST_TAPS = 11, 121  # what the registers hold, and the compiler takes seconds for
 
@@ -33,9 +34,8 @@ def conv3d(x, weight, bias):
     # registered where it is first used: older releases of PyTorch, which come with an older Triton, cannot
     from basicsr_ssm.ops.depthwise_conv.torch_op import convolve
 
-    kind = x.device.type
-    if x.dtype == torch.float32 and torch.is_autocast_enabled(kind):
-        x = x.to(torch.get_autocast_dtype(kind))  # as autocast does for every convolution
+    if x.dtype == torch.float32:
+        x = x.to(autocast_dtype(x.device.type) or x.dtype)  # as autocast does for every convolution
     return convolve(x, weight, bias, False)
 
 

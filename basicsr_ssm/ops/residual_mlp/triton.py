@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from basicsr_ssm.ops import triton_support
+from basicsr_ssm.ops.autocast import autocast_dtype
 from basicsr_ssm.ops.layout import has_channels_together
 from basicsr_ssm.ops.product_dtype import product_dtype
 
@@ -25,7 +26,7 @@ def why_not(*args) -> str | None:
     dtype = product_dtype((x, mixed))
     if dtype == torch.float32 and not torch.backends.cuda.matmul.allow_tf32:
         return 'float32 without TF32 (torch.backends.cuda.matmul.allow_tf32)'
-    if projection.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+    if projection.dtype != dtype and autocast_dtype(x.device.type) is None:
         return f'inputs in {dtype} and weights in {projection.dtype}, without autocast'
     return 'an empty tensor' if x.numel() == 0 else None
 
