@@ -24,6 +24,9 @@ def why_not(*args) -> str | None:
         return reason
     if not torch.cuda.is_available():
         return 'no CUDA device'
+    if not args:
+        reasons = [_too_old(index) for index in range(torch.cuda.device_count())]
+        return None if None in reasons else next(iter(reasons), None)
     for v in args:
         if isinstance(v, torch.Tensor):
             if not v.is_cuda:
