@@ -49,7 +49,7 @@ class Operator:
 
     def choose(self, backend: str | None, *args, **kwargs) -> Backend:
         """The backend that serves this call; raises BackendError when a forced one cannot."""
-        forced = backend or self._forced_by_environment()
+        forced = self._forced_by_environment() if backend is None else backend
         if forced is None:
             return next(b for b in self.backends.values() if b.why_not(*args, **kwargs) is None)
         if forced not in self.backends:
@@ -60,17 +60,30 @@ class Operator:
         return self.backends[forced]
 
     def _forced_by_environment(self) -> str | None:
-        setting = os.environ.get(VARIABLE, '').strip()
-        for entry in filter(None, (part.strip() for part in setting.split(','))):
-            operator, _, name = entry.rpartition('=')
-            if operator and operator not in _OPERATORS:
-                raise BackendError(f'{VARIABLE}={setting}: no operator {operator!r}; there are {", ".join(_OPERATORS)}')
-            if not any(name in op.backends for op in _OPERATORS.values()):
-                known = sorted({b for op in _OPERATORS.values() for b in op.backends})
-                raise BackendError(f'{VARIABLE}={setting}: no backend {name!r}; there are {", ".join(known)}')
-            if operator == self.name or (not operator and name in self.backends):
-                return name
-        return None
+        setting = os.environ.get(VARIABLE, '')
+        general, special = _read(setting) if setting else ([], {})
+        return special.get(self.name) or next((name for name in general if name in self.backends), None)
+
+
+def _read(setting: str) -> tuple[list[str], dict[str, str]]:
+    """Names for every operator that has such a backend, and {operator: name}, which go before; all of them checked."""
+    general, special = [], {}
+    for entry in filter(None, (part.strip() for part in setting.split(','))):
+        operator, equals, name = (part.strip() for part in entry.rpartition('='))
+        if equals and operator not in _OPERATORS:
+            raise BackendError(f'{VARIABLE}={setting}: no operator {operator!r}; there are {", ".join(_OPERATORS)}')
+        if operator in special:
+            raise BackendError(f'{VARIABLE}={setting}: two backends for {operator}')
+        known = [_OPERATORS[operator]] if equals else _OPERATORS.values()
+        known = sorted({backend for op in known for backend in op.backends})
+        if name not in known:
+            of = f' of {operator}' if equals else ''
+            raise BackendError(f'{VARIABLE}={setting}: no backend {name!r}{of}; there are {", ".join(known)}')
+        if equals:
+            special[operator] = name
+        else:
+            general.append(name)
+    return general, special
 
 
 def operators() -> list[Operator]:

@@ -36,7 +36,16 @@ def test_unknown_backend_lists_the_known(doubled):
         doubled('triton', 4)
 
 
-@pytest.mark.parametrize('setting', ['reference', 'doubled=reference', ' ssd=reference , doubled=reference '])
+@pytest.mark.parametrize(
+    'setting',
+    [
+        'reference',
+        'doubled=reference',
+        ' ssd=reference , doubled = reference ',
+        'fast,doubled=reference',
+        'doubled=reference,fast',
+    ],
+)
 def test_environment_forces_a_backend(doubled, monkeypatch, setting):
     import basicsr_ssm.ops  # noqa: F401
 
@@ -51,8 +60,32 @@ def test_environment_binds_only_operators_that_have_the_backend(doubled, monkeyp
     assert doubled(None, 4)[0] == 'fast'
 
 
-@pytest.mark.parametrize('setting', ['nonsense', 'doubled=nonsense', 'nonsense=reference'])
+@pytest.mark.parametrize(
+    'setting',
+    ['nonsense', 'doubled=nonsense', 'nonsense=reference', 'reference,nonsense=fast', 'doubled=reference,ssd=nonsense'],
+)
 def test_misspelt_environment_is_an_error(doubled, monkeypatch, setting):
     monkeypatch.setenv(VARIABLE, setting)
     with pytest.raises(BackendError, match='nonsense'):
         doubled(None, 4)
+
+
+@pytest.mark.parametrize(
+    'setting, message',
+    [
+        ('ssd=fast', "no backend 'fast' of ssd; there are"),
+        ('doubled=fast,doubled=reference', 'two backends for doubled'),
+        ('=reference', "no operator ''"),
+    ],
+)
+def test_environment_that_means_nothing_is_an_error(doubled, monkeypatch, setting, message):
+    import basicsr_ssm.ops  # noqa: F401
+
+    monkeypatch.setenv(VARIABLE, setting)
+    with pytest.raises(BackendError, match=message):
+        doubled(None, 4)
+
+
+def test_no_name_is_no_backend(doubled):
+    with pytest.raises(BackendError, match="no backend ''"):
+        doubled('', 4)
