@@ -54,6 +54,8 @@ def sampling_positions(flow: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def gather_pixels(x: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
     """The pixels of x (n, h, w, c) at whole positions (n, …, 2), (x, y), edges repeated → (n, …, c)."""
     n, height, width, channels = x.shape
-    column, row = whole[..., 0].clamp(0, width - 1), whole[..., 1].clamp(0, height - 1)
-    index = (row * width + column).long().view(n, -1, 1).expand(-1, -1, channels)
+    # NaN, of a flow that is, reads pixel 0: it goes on in the fraction, and past the memory of x in an index
+    column, row = whole[..., 0].clamp(0, width - 1).nan_to_num(0), whole[..., 1].clamp(0, height - 1).nan_to_num(0)
+    index = row.long() * width + column.long()
+    index = index.view(n, -1, 1).expand(-1, -1, channels)
     return x.reshape(n, height * width, channels).gather(1, index).view(*whole.shape[:-1], channels)

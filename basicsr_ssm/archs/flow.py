@@ -16,9 +16,15 @@ _SPYNET_LEAST = 64
 def is_mirrored(clip: torch.Tensor) -> bool:
     """Whether the second half of the frames is the first half reversed; clip (n, t, c, h, w)."""
     t = clip.shape[1]
-    if clip.is_cuda and torch.cuda.is_current_stream_capturing():
-        return False  # nobody can look at numbers now, and the answer would hold for every clip of the graph
+    if _is_recorded(clip):
+        return False  # nobody can look at numbers now, or the answer would hold for every clip of the graph
     return t % 2 == 0 and torch.equal(clip[:, : t // 2], clip[:, t // 2 :].flip(1))
+
+
+def _is_recorded(clip: torch.Tensor) -> bool:
+    if clip.is_meta or torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return True
+    return clip.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
 def clip_flows(

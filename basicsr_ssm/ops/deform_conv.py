@@ -88,7 +88,7 @@ def _convolve(x, offset, mask, weight, padding):
     mask = mask.unflatten(1, (groups, -1)).flatten(3).permute(0, 3, 1, 2)
     shares = torch.stack(((1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx), -1) * mask[..., None]
     # (tap, channel) of each group, as the samples come
-    kernel = weight.view(weight.shape[0], groups, channels // groups, -1).permute(1, 3, 2, 0).flatten(0, 2)
+    kernel = weight.reshape(weight.shape[0], groups, channels // groups, -1).permute(1, 3, 2, 0).flatten(0, 2)
 
     pixels = cell.shape[1]
     step = max(1, _SAMPLES_AT_ONCE // (n * cell[0, 0].numel()))

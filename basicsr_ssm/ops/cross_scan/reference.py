@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
@@ -15,13 +17,16 @@ def reference(frame, positions, encoding, C, A, D):
     points, width = positions.shape[3], positions.shape[2]
     rows = max(1, _ELEMENTS_AT_ONCE // (width * points * A.numel()))
     tensors = frame.to(dtype), encoding.to(dtype), A.to(dtype), D.to(dtype)
+    scan = _scan_rows
+    if torch.is_grad_enabled() and any(v.requires_grad for v in (frame, positions, encoding, C, A, D)):
+        # the decays are made again in the backward pass: they are d·s / (2d + s) times the samples
+        scan = partial(checkpoint, _scan_rows, use_reentrant=False, preserve_rng_state=False)
     outs = []
     with torch.autocast(frame.device.type, enabled=False):
         for image in range(len(frame)):
             for some, c in zip(positions[image].split(rows), C[image].split(rows), strict=True):
                 args = (tensors[0][image], some.to(dtype), tensors[1], c.to(dtype), *tensors[2:])
-                # the decays are made again in the backward pass: they are d·s / (2d + s) times the samples
-                outs.append(checkpoint(_scan_rows, *args, use_reentrant=False, preserve_rng_state=False))
+                outs.append(scan(*args))
     return torch.cat(outs).view(*positions.shape[:3], -1).to(frame.dtype)
 
 
