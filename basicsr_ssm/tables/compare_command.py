@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
 
@@ -30,18 +29,19 @@ def run(args: argparse.Namespace) -> int:
     With several data sets, each has a picture of its own, comparison_<data set>.png.
 
     Raises:
-        UserError: the run has no results, or a scale for which there is no bicubic up-sampling.
+        UserError: the run has no results, or damaged ones, or a scale for which there is no bicubic up-sampling.
     """
     from basicsr.data import build_dataset
 
     from basicsr_ssm.options import parse_options
     from basicsr_ssm.tables.comparison import bicubic_metrics, check_scale, markdown
+    from basicsr_ssm.tables.tested import read_tested
 
     opt = parse_options(args, os.getcwd(), is_train=False)
     check_scale(opt.get('scale'))
     folder = Path(opt['path']['results_root'])
     metrics = opt['val'].get('metrics') or {}
-    measured = _measured(folder)
+    measured = read_tested(folder).means
     datasets, tables, texts = {}, {}, []
     for dataset_opt in opt['datasets'].values():
         name = dataset_opt['name']
@@ -69,17 +69,6 @@ def _write_pictures(datasets: dict, folder: Path, opt: dict) -> None:
         path = folder / ('comparison.png' if len(datasets) == 1 else f'comparison_{name.replace("/", "_")}.png')
         write_file(path, cv2.imencode('.png', picture)[1].tobytes())
         print(f'side by side: {path}')
-
-
-def _measured(folder: Path) -> dict:
-    try:
-        measured = json.loads((folder / 'metrics.json').read_text())
-    except FileNotFoundError:
-        raise UserError(f'no {folder}/metrics.json: run `basicsr-ssm test` with this option file first') from None
-    return {
-        dataset: {clip: {metric: float(value) for metric, value in values.items()} for clip, values in clips.items()}
-        for dataset, clips in measured.items()
-    }
 
 
 def _picture(dataset, folder: Path, opt: dict) -> np.ndarray | None:
