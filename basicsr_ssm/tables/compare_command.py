@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -29,35 +30,49 @@ def run(args: argparse.Namespace) -> int:
     With several data sets, each has a picture of its own, comparison_<data set>.png.
 
     Raises:
-        UserError: the run has no results, or damaged ones, or a scale for which there is no bicubic up-sampling.
+        UserError: the run has no results, damaged ones, or others than the option file describes; or there is no
+            bicubic up-sampling for its scale.
     """
     from basicsr.data import build_dataset
 
     from basicsr_ssm.options import parse_options
-    from basicsr_ssm.tables.comparison import bicubic_metrics, check_scale, markdown
+    from basicsr_ssm.tables.comparison import bicubic_per_frame, check_scale, markdown, means
     from basicsr_ssm.tables.tested import read_tested
 
     opt = parse_options(args, os.getcwd(), is_train=False)
     check_scale(opt.get('scale'))
+    metrics = opt['val'].get('metrics')
+    if not metrics:
+        raise UserError(f'{args.opt} has no val.metrics: there is nothing to compare')
     folder = Path(opt['path']['results_root'])
-    metrics = opt['val'].get('metrics') or {}
-    measured = read_tested(folder).means
+    tested = read_tested(folder)
     datasets, tables, texts = {}, {}, []
     for dataset_opt in opt['datasets'].values():
         name = dataset_opt['name']
-        if name not in measured:
+        if name not in tested.means:
             raise UserError(f'{folder}/metrics.json has no data set {name!r}; run the test again')
+        tested.check_options(name, opt['scale'], metrics)
         dataset = datasets[name] = build_dataset(dataset_opt)
-        items = (dataset[i] for i in range(len(dataset)))
-        bicubic = bicubic_metrics(items, metrics, opt['scale'])
-        tables[name] = {'bicubic': bicubic, 'model': measured[name]}
-        texts.append(f'{name}\n\n{markdown(["bicubic", "model"], [bicubic, measured[name]], list(metrics))}')
+        by_frame = bicubic_per_frame(_items(dataset, opt['val'].get('center_frame_only', False)), metrics, opt['scale'])
+        tested.check_clips(name, by_frame)
+        tables[name] = {'bicubic': means(by_frame), 'model': tested.means[name]}
+        texts.append(f'{name}\n\n{markdown(list(tables[name]), list(tables[name].values()), list(metrics))}')
         print(texts[-1])
     # before the pictures: whatever happens to those, the measurements are kept
     write_file(folder / 'comparison.md', '\n'.join(texts).encode())
     write_json(folder / 'comparison.json', tables)
     _write_pictures(datasets, folder, opt)
     return 0
+
+
+def _items(dataset, center_frame_only: bool) -> Iterator[dict]:
+    """The items of a data set with the frames that a test measures."""
+    for i in range(len(dataset)):
+        item = dataset[i]
+        if center_frame_only and 'gt' in item and item['gt'].dim() == 4:
+            middle = len(item['gt']) // 2
+            item = {**item, 'lq': item['lq'][middle : middle + 1], 'gt': item['gt'][middle : middle + 1]}
+        yield item
 
 
 def _write_pictures(datasets: dict, folder: Path, opt: dict) -> None:

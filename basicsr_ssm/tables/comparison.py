@@ -23,19 +23,6 @@ def check_scale(scale: int | None) -> None:
         raise UserError(f'bicubic up-sampling is there for scales {", ".join(map(str, SCALES))}, not {scale}')
 
 
-def bicubic_metrics(items: Iterable[dict], metrics: dict[str, dict], scale: int) -> Table:
-    """Metrics of MATLAB's bicubic up-sampling of whole clips, as BasicSR's test measures them.
-
-    Args:
-        items, metrics, scale: see `bicubic_per_frame`.
-
-    Returns:
-        {clip: {metric: mean over its frames}}; clips without ground truth are left out.
-    """
-    clips = bicubic_per_frame(items, metrics, scale)
-    return {clip: {m: float(np.mean(frames)) for m, frames in values.items()} for clip, values in clips.items()}
-
-
 def bicubic_per_frame(items: Iterable[dict], metrics: dict[str, dict], scale: int) -> TableOfFrames:
     """Metrics of every frame of clips that MATLAB's bicubic has up-sampled.
 
@@ -62,6 +49,11 @@ def bicubic_per_frame(items: Iterable[dict], metrics: dict[str, dict], scale: in
     return table
 
 
+def means(by_frame: TableOfFrames) -> Table:
+    """{clip: {metric: mean over its frames}}, as BasicSR's test measures them."""
+    return {clip: {m: float(np.mean(frames)) for m, frames in values.items()} for clip, values in by_frame.items()}
+
+
 def frame_pairs(item: dict) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """The frames of a test set's item, LQ (3, h, w) and GT (3, s·h, s·w): all of a clip, or the one of a window."""
     lq, gt = item['lq'], item['gt']
@@ -81,11 +73,11 @@ def markdown(names: list[str], tables: list[Table], metrics: list[str]) -> str:
         names: of the methods, the last is the one whose gain over the first is shown.
     """
     clips = [clip for clip in tables[-1] if clip != 'mean' and all(clip in table for table in tables)]
-    means: list[dict[str, float]] = [{m: float(np.mean([t[c][m] for c in clips])) for m in metrics} for t in tables]
+    of_all = [{m: float(np.mean([t[c][m] for c in clips])) for m in metrics} for t in tables]
     head = ['clip', *(f'{name} {metric.upper()}' for metric in metrics for name in names)]
     head += [f'gain {metric.upper()}' for metric in metrics]
     rows = []
-    for clip, values in [*((c, [t[c] for t in tables]) for c in clips), ('**mean**', means)]:
+    for clip, values in [*((c, [t[c] for t in tables]) for c in clips), ('**mean**', of_all)]:
         row = [clip, *(f'{v[metric]:.4f}' for metric in metrics for v in values)]
         rows.append(row + [f'{values[-1][metric] - values[0][metric]:+.4f}' for metric in metrics])
     widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]

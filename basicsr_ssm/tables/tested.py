@@ -1,4 +1,4 @@
-"""What a test measured, as its results folder keeps it."""
+"""What a test measured, and whether an option file still measures the same."""
 
 from __future__ import annotations
 
@@ -24,6 +24,48 @@ class Tested:
     means: dict[str, Table]
     by_frame: dict[str, TableOfFrames]
     options: dict
+
+    def check_options(self, dataset: str, scale: int, metrics: dict[str, dict]) -> None:
+        """Raises UserError unless the test measured these metrics of a data set, in this way and at this scale."""
+        if self.options.get('scale', scale) != scale:
+            raise _other(dataset, f'at scale {self.options["scale"]}', f'has scale {scale}')
+        then = (self.options.get('val') or {}).get('metrics') or {}
+        for metric, options in metrics.items():
+            for values in self.means[dataset].values():
+                if metric not in values:
+                    raise _other(dataset, ', '.join(values), f'has {metric} among val.metrics')
+            if metric in then and _of_values(then[metric]) != _of_values(options):
+                raise _other(dataset, f'{metric} with {then[metric]}', f'measures it with {options}')
+
+    def check_clips(self, dataset: str, bicubic: TableOfFrames) -> None:
+        """Raises UserError unless the test measured these very clips of a data set, each in as many frames."""
+        then, now = (clips.keys() - {'mean'} for clips in (self.means[dataset], bicubic))
+        if not now:
+            raise _other(dataset, f'{len(then)} clips', 'has none with ground truth')
+        if then != now:
+            gone = f', without {_some(then - now)}' if then - now else ''
+            new = f', with {_some(now - then)}' if now - then else ''
+            raise _other(dataset, f'{len(then)} clips', f'has {len(now)}{gone}{new}')
+        counted = self.by_frame.get(dataset, {})
+        for clip in sorted(now & counted.keys()):
+            for metric in counted[clip].keys() & bicubic[clip].keys():
+                frames_then, frames_now = (len(of[clip][metric]) for of in (counted, bicubic))
+                if frames_then != frames_now:
+                    raise _other(f'{dataset}, {clip}', f'{frames_then} frames', f'has {frames_now}')
+
+
+def _other(where: str, then: str, now: str) -> UserError:
+    return UserError(f'{where}: the test measured {then}, the option file now {now}; test again')
+
+
+def _of_values(metric: dict) -> dict:
+    """The options that values depend on, as they come back from options.json."""
+    return json.loads(json.dumps({key: value for key, value in metric.items() if key != 'better'}, default=str))
+
+
+def _some(clips: set[str], shown: int = 3) -> str:
+    first, more = sorted(clips)[:shown], len(clips) - shown
+    return ', '.join(first) + (f' and {more} more' if more > 0 else '')
 
 
 def read_tested(folder: Path) -> Tested:

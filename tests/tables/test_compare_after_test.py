@@ -1,13 +1,16 @@
 """`compare` where the results, the option file or the clips are not what they were in the test."""
 
+import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from basicsr_logger import forget_log_file
-from tiny_training import write_options
+from tiny_training import made_up_clip, write_options
 
 from basicsr_ssm import cli
+from basicsr_ssm.tables.comparison import bicubic_per_frame
 
 CLIPS = ['a', 'b']
 METRICS = {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}, 'ssim': {'type': 'calculate_ssim', 'crop_border': 0}}
@@ -82,3 +85,61 @@ def test_measurements_that_cannot_be_read_are_named(results, refused):
     (results / 'metrics.json').unlink()
     (results / 'metrics.json').mkdir()
     assert f'cannot read {results}/metrics.json: Is a directory' in refused()
+
+
+def test_other_metrics_than_the_test_measured(results, refused):
+    """Another border, another name, one more; without options.json the names are known."""
+    cropped = {**METRICS['psnr'], 'crop_border': 1}
+    said = refused(**{'val:metrics:psnr': cropped})
+    assert f'clips: the test measured psnr with {METRICS["psnr"]}, the option file now measures it with' in said
+    assert said.endswith('; test again\n')
+    (results / 'options.json').unlink()
+    said = refused(**{'val:metrics:psnr_cropped': cropped})
+    assert 'the test measured psnr, ssim, the option file now has psnr_cropped among val.metrics; test again' in said
+    assert 'tiny.yml has no val.metrics' in refused(**{'val:metrics': None})
+
+
+def test_metrics_that_need_no_other_test(compare, results):
+    """Fewer of them, and what is said of them beside their values."""
+    better = {**METRICS['psnr'], 'better': 'higher'}
+    status, said = compare(**{'val:metrics': {'psnr': better}})
+    assert status == 0 and 'PSNR' in said and 'SSIM' not in said
+
+
+def test_another_scale_than_the_test_had(refused):
+    said = refused(**{'scale': 4, 'network_g': {'type': 'TinyNet', 'scale': 4}})
+    assert 'the test measured at scale 2, the option file now has scale 4; test again' in said
+
+
+@pytest.mark.parametrize(
+    ('changes', 'words'),
+    [
+        ({'folders': ['c', 'd']}, 'has 2, without a, b, with c, d'),
+        ({'folders': ['a', 'c']}, 'has 2, without b, with c'),
+        ({'folders': ['a']}, 'has 1, without b'),
+        ({'folders': [*CLIPS, *'cdefg']}, 'has 7, with c, d, e and 2 more'),
+        ({'gt': False}, 'has none with ground truth'),
+    ],
+)
+def test_other_clips_than_the_test_measured(refused, changes, words):
+    said = refused(**{f'datasets:test:{key}': value for key, value in changes.items()})
+    assert f'clips: the test measured 2 clips, the option file now {words}; test again\n' in said
+
+
+def test_other_numbers_of_frames_than_the_test_measured(refused, monkeypatch):
+    monkeypatch.setattr('tiny_training.N_FRAMES', 2)
+    assert 'clips, a: the test measured 3 frames, the option file now has 2; test again' in refused()
+
+
+def test_only_the_center_frame_of_whole_clips(tmp_path, monkeypatch):
+    """What BasicSR's center_frame_only measures."""
+    monkeypatch.chdir(tmp_path)
+    option_file = write_options(tmp_path, **{**TESTED, 'val:center_frame_only': True})
+    for command in ('test', 'compare'):
+        forget_log_file()
+        assert cli.main([command, '-opt', option_file]) == 0
+    forget_log_file()
+    table = json.loads(Path('results/tiny/comparison.json').read_text())['clips']
+    lq, gt = made_up_clip(1000)
+    expected = bicubic_per_frame([{'folder': 'a', 'lq': lq, 'gt': gt}], METRICS, 2)['a']
+    assert table['bicubic']['a'] == {metric: frames[1] for metric, frames in expected.items()}
