@@ -12,6 +12,7 @@ from basicsr.utils import tensor2img
 from basicsr_ssm.clips.imresize import SCALES, imresize_bicubic_up
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.metrics import measure
+from basicsr_ssm.tables.markdown_table import markdown_table
 
 Table = dict[str, dict[str, float]]
 TableOfFrames = dict[str, dict[str, list[float]]]
@@ -80,10 +81,7 @@ def markdown(names: list[str], tables: list[Table], metrics: list[str]) -> str:
     for clip, values in [*((c, [t[c] for t in tables]) for c in clips), ('**mean**', of_all)]:
         row = [clip, *(f'{v[metric]:.4f}' for metric in metrics for v in values)]
         rows.append(row + [f'{values[-1][metric] - values[0][metric]:+.4f}' for metric in metrics])
-    widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
-    lines = [' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in [head, *rows]]
-    lines.insert(1, ' | '.join('-' * width for width in widths))
-    return '\n'.join(f'| {line} |' for line in lines) + '\n'
+    return markdown_table([head, *rows])
 
 
 def side_by_side(images: dict[str, np.ndarray], side: int = 96, zoom: int = 4) -> np.ndarray:

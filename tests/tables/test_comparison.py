@@ -57,6 +57,13 @@ def test_table_has_means_and_gains_of_the_common_clips():
     ]
 
 
+def test_table_of_a_clip_whose_name_has_the_sign_between_cells():
+    tables = [{'a|b': {'psnr': 30.0}}, {'a|b': {'psnr': 31.0}}]
+    lines = markdown(['bicubic', 'model'], tables, ['psnr']).splitlines()
+    assert lines[2].startswith('| a\\|b ') and len({len(line) for line in lines}) == 1
+    assert all(line.replace('\\|', '').count('|') == 5 for line in lines)
+
+
 def test_picture_shows_the_most_detailed_square():
     truth = np.zeros((80, 120, 3), np.uint8)
     rng = np.random.default_rng(0)
