@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         UserError: the run has no results, damaged ones, or others than the option file describes; or there is no
-            bicubic up-sampling for its scale.
+            bicubic up-sampling for its scale. A damaged image loses the pictures only.
     """
     from basicsr.data import build_dataset
 
@@ -87,9 +87,14 @@ def _write_pictures(datasets: dict, folder: Path, opt: dict) -> None:
 
 
 def _picture(dataset, folder: Path, opt: dict) -> np.ndarray | None:
-    """The middle frame of the middle clip, if the run saved its images."""
+    """The middle frame of the middle clip, if the run saved its images.
+
+    Raises:
+        UserError: the saved frame is damaged, or of another size than the ground truth.
+    """
     from basicsr.utils import tensor2img
 
+    from basicsr_ssm.data.frame_store import FolderFrames
     from basicsr_ssm.tables.comparison import frame_pairs, side_by_side, upsampled
 
     item = _middle(dataset)
@@ -98,10 +103,14 @@ def _picture(dataset, folder: Path, opt: dict) -> np.ndarray | None:
     pairs = list(frame_pairs(item))
     frame = len(pairs) // 2
     suffix = opt['val'].get('suffix') or opt['name']
-    restored = cv2.imread(str(folder / item['folder'] / f'{_stem(item, frame)}_{suffix}.png'))
-    if restored is None:
+    file = folder / item['folder'] / f'{_stem(item, frame)}_{suffix}.png'
+    if not file.exists():
         return None
+    restored = FolderFrames(file.parent).read(file.name)
     lq, gt = pairs[frame]
+    (h, w), (height, width) = restored.shape[:2], gt.shape[-2:]
+    if (h, w) != (height, width):
+        raise UserError(f'{file} is {w}×{h}, the ground truth {width}×{height}; test again')
     scale = opt['scale']
     return side_by_side(
         {

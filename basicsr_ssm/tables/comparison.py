@@ -98,7 +98,7 @@ def side_by_side(images: dict[str, np.ndarray], side: int = 96, zoom: int = 4) -
     width = side * zoom
     columns = []
     for title, image in images.items():
-        height = round(image.shape[0] * width / image.shape[1])
+        height = max(1, round(image.shape[0] * width / image.shape[1]))
         shown = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         scale = width / image.shape[1]
         corners = [tuple(round(v * scale) for v in corner) for corner in ((x, y), (x + side, y + side))]

@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import cv2
 import pytest
 from basicsr_logger import forget_log_file
 from tiny_training import made_up_clip, write_options
@@ -143,3 +144,19 @@ def test_only_the_center_frame_of_whole_clips(tmp_path, monkeypatch):
     lq, gt = made_up_clip(1000)
     expected = bicubic_per_frame([{'folder': 'a', 'lq': lq, 'gt': gt}], METRICS, 2)['a']
     assert table['bicubic']['a'] == {metric: frames[1] for metric, frames in expected.items()}
+
+
+def test_saved_frames_that_are_damaged_are_named(results, compare):
+    """The tables are kept; without the frame there is no picture."""
+    frame = results / 'visualization/clips/b/00000001_tiny.png'
+    whole = frame.read_bytes()
+    cv2.imwrite(str(frame), cv2.imread(str(frame))[:4, :5])
+    status, said = compare()
+    assert status == 2 and f'{frame} is 5×4, the ground truth 16×16; test again' in said
+    assert (results / 'comparison.json').exists() and (results / 'comparison.md').exists()
+    frame.write_bytes(whole[:300])
+    status, said = compare()
+    assert status == 2 and f'cannot decode frame {frame}: it is truncated (300 bytes)' in said
+    frame.unlink()
+    status, said = compare()
+    assert status == 0 and 'side by side' not in said

@@ -74,6 +74,15 @@ def test_picture_shows_the_most_detailed_square():
     np.testing.assert_array_equal(detail[::3, ::3], truth[50:70, 90:110])
 
 
+@pytest.mark.parametrize(('height', 'width'), [(8, 600), (600, 8), (1, 1)])
+def test_picture_of_a_narrow_frame(height, width):
+    frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    picture = side_by_side({'a': frame, 'b': frame})
+    side = min(height, width)
+    shown = max(1, round(4 * side * height / width))
+    assert picture.shape == (32 + shown + 4 * side, 8 * side, 3)
+
+
 @ARCH_REGISTRY.register()
 class MiddleFrameEnlarged(MiddleFrame):
     """(n, t, c, h, w) → its frame in the middle, each pixel four times, (n, c, 2h, 2w)."""
