@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         texts.append(f'{name}\n\n{markdown(list(tables[name]), list(tables[name].values()), list(metrics))}')
         print(texts[-1])
     # before the pictures: whatever happens to those, the measurements are kept
-    write_file(folder / 'comparison.md', '\n'.join(texts).encode())
+    write_file(folder / 'comparison.md', '\n'.join(texts).encode(errors='backslashreplace'))
     write_json(folder / 'comparison.json', tables)
     _write_pictures(datasets, folder, opt)
     return 0

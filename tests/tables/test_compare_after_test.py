@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from basicsr_logger import forget_log_file
 from tiny_training import made_up_clip, write_options
@@ -144,6 +145,29 @@ def test_only_the_center_frame_of_whole_clips(tmp_path, monkeypatch):
     lq, gt = made_up_clip(1000)
     expected = bicubic_per_frame([{'folder': 'a', 'lq': lq, 'gt': gt}], METRICS, 2)['a']
     assert table['bicubic']['a'] == {metric: frames[1] for metric, frames in expected.items()}
+
+
+def test_names_that_are_not_utf8(tmp_path, monkeypatch):
+    """Of the clip and of the folder that everything lies in; JSON has the clip's name as it was."""
+    folder, clip = tmp_path / os.fsdecode(b'\xe9'), os.fsdecode(b'caf\xe9')
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for root, size in (('GT', (12, 16)), ('LQ', (6, 8))):
+        path = Path(root, clip)
+        path.mkdir(parents=True)
+        frame = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+        (path / '00000000.png').write_bytes(cv2.imencode('.png', frame)[1].tobytes())
+    dataset = {'name': 'clips', 'type': 'MedicalClipTestDataset', 'dataroot_gt': 'GT', 'dataroot_lq': 'LQ'}
+    dataset['io_backend'] = {'type': 'disk'}
+    option_file = write_options(folder, **{**TESTED, 'datasets': {'test': dataset}})
+    for command in ('test', 'compare'):
+        forget_log_file()
+        assert cli.main([command, '-opt', option_file]) == 0
+    forget_log_file()
+    results = folder / 'results/tiny'
+    assert '| caf\\udce9 ' in (results / 'comparison.md').read_text(encoding='utf-8')
+    assert list(json.loads((results / 'comparison.json').read_text())['clips']['bicubic']) == [clip]
+    assert (results / 'comparison.png').exists()
 
 
 def test_saved_frames_that_are_damaged_are_named(results, compare):
