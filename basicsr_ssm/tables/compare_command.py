@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Writes comparison.json, comparison.md and, where the run saved images, comparison.png into the results folder.
 
-    With several data sets, each has a picture of its own, comparison_<data set>.png.
+    With several data sets, each has a picture of its own, comparison_<data set>.png. Those without ground truth are
+    passed over.
 
     Raises:
         UserError: the run has no results, damaged ones, or others than the option file describes; or there is no
@@ -48,16 +49,22 @@ def run(args: argparse.Namespace) -> int:
     tested = read_tested(folder)
     datasets, tables, texts = {}, {}, []
     for dataset_opt in opt['datasets'].values():
-        name = dataset_opt['name']
+        name, dataset = dataset_opt['name'], build_dataset(dataset_opt)
+        items = _items(dataset, opt['val'].get('center_frame_only', False))
         if name not in tested.means:
-            raise UserError(f'{folder}/metrics.json has no data set {name!r}; run the test again')
+            if any('gt' in item for item in items):
+                raise UserError(f'{folder}/metrics.json has no data set {name!r}; run the test again')
+            print(f'{name}: no ground truth, nothing to compare\n')
+            continue
         tested.check_options(name, opt['scale'], metrics)
-        dataset = datasets[name] = build_dataset(dataset_opt)
-        by_frame = bicubic_per_frame(_items(dataset, opt['val'].get('center_frame_only', False)), metrics, opt['scale'])
+        by_frame = bicubic_per_frame(items, metrics, opt['scale'])
         tested.check_clips(name, by_frame)
+        datasets[name] = dataset
         tables[name] = {'bicubic': means(by_frame), 'model': tested.means[name]}
         texts.append(f'{name}\n\n{markdown(list(tables[name]), list(tables[name].values()), list(metrics))}')
         print(texts[-1])
+    if not tables:
+        raise UserError(f'no data set of {args.opt} has ground truth: there is nothing to compare')
     # before the pictures: whatever happens to those, the measurements are kept
     write_file(folder / 'comparison.md', '\n'.join(texts).encode(errors='backslashreplace'))
     write_json(folder / 'comparison.json', tables)

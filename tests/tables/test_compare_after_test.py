@@ -147,6 +147,16 @@ def test_only_the_center_frame_of_whole_clips(tmp_path, monkeypatch):
     assert table['bicubic']['a'] == {metric: frames[1] for metric, frames in expected.items()}
 
 
+def test_data_sets_without_ground_truth_are_passed_over(compare, refused, results):
+    bare = {'name': 'bare', 'type': 'TinyTestClips', 'folders': CLIPS, 'gt': False}
+    assert 'has ground truth: there is nothing to compare' in refused(datasets={'test': bare})
+    assert "has no data set 'bare'; run the test again" in refused(**{'datasets:test_2': {**bare, 'gt': True}})
+    status, said = compare(datasets={'test_1': bare, 'test_2': TESTED['datasets']['test']})
+    assert status == 0 and 'bare: no ground truth, nothing to compare\n' in said
+    assert list(json.loads((results / 'comparison.json').read_text())) == ['clips']
+    assert (results / 'comparison.png').exists()
+
+
 def test_names_that_are_not_utf8(tmp_path, monkeypatch):
     """Of the clip and of the folder that everything lies in; JSON has the clip's name as it was."""
     folder, clip = tmp_path / os.fsdecode(b'\xe9'), os.fsdecode(b'caf\xe9')
