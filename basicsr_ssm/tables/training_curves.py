@@ -60,8 +60,10 @@ def draw_curves(folder: Path) -> Path:
     _draw_learning_rates(panels[1], entries)
     for panel, (metric, of_sets) in zip(panels[2:], metrics.items(), strict=True):
         for colour, (dataset, points) in _coloured(of_sets):
-            panel.plot(*zip(*points, strict=True), 'o-', color=colour, markersize=3.5, linewidth=1.5, label=dataset)
-        panel.set_ylabel(metric.upper())
+            panel.plot(
+                *zip(*points, strict=True), 'o-', color=colour, markersize=3.5, linewidth=1.5, label=_plain(dataset)
+            )
+        panel.set_ylabel(_plain(metric.upper()))
         panel.legend(loc='lower right', frameon=False)
     for panel in panels:
         panel.grid(alpha=0.25)
@@ -69,7 +71,7 @@ def draw_curves(folder: Path) -> Path:
         panel.ticklabel_format(axis='x', style='plain')
     panels[-1].set_xlabel('iteration')
     figure.align_ylabels(panels)
-    figure.suptitle(folder.resolve().name.replace('$', r'\$'), fontsize='large')  # else '$…$' would be set as a formula
+    figure.suptitle(_plain(folder.resolve().name), fontsize='large')
     content = io.BytesIO()
     figure.savefig(content, format='png', dpi=110)
     write_file(folder / PICTURE, content.getvalue())
@@ -86,7 +88,7 @@ def _draw_losses(panel, entries: list[dict]) -> None:
             continue
         positive = positive and points[:, 1].min() > 0
         panel.plot(*points.T, color=colour, alpha=0.25, linewidth=0.8)
-        panel.plot(points[:, 0], running_mean(points[:, 1]), color=colour, linewidth=1.6, label=name)
+        panel.plot(points[:, 0], running_mean(points[:, 1]), color=colour, linewidth=1.6, label=_plain(name))
     panel.set_ylabel('loss')
     if names and positive:
         panel.set_yscale('log')
@@ -123,14 +125,24 @@ def _metrics(path: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
         history = json.loads(path.read_text(encoding='utf-8'))
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise UserError(f'cannot read {path}: {error.strerror}') from error
     except ValueError as error:
         raise UserError(f'{path} is no JSON any more: {error}') from error
     metrics = {}
-    for dataset, means in history.items():
-        for current_iter in sorted(means, key=int):
-            for metric, value in means[current_iter].items():
-                metrics.setdefault(metric, {}).setdefault(dataset, []).append((int(current_iter), float(value)))
+    try:
+        for dataset, means in history.items():
+            for current_iter, values in sorted(means.items(), key=lambda item: int(item[0])):
+                for metric, value in values.items():
+                    metrics.setdefault(metric, {}).setdefault(dataset, []).append((int(current_iter), float(value)))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(f'{path} is not what validation writes: {error}') from error
     return metrics
+
+
+def _plain(text: str) -> str:
+    """A name as matplotlib shows it: $…$ would be a formula, and what begins with _ would be left out of legends."""
+    return (' ' if text.startswith('_') else '') + text.replace('$', r'\$')
 
 
 def _coloured(things):

@@ -136,6 +136,34 @@ def test_damaged_history_is_named(tmp_path):
         draw_curves(tmp_path)
 
 
+@pytest.mark.parametrize('history', [[], {'a': [1]}, {'a': {'x': {}}}, {'a': {'5': {'psnr': None}}}])
+def test_history_of_another_kind_is_named(tmp_path, history):
+    pytest.importorskip('matplotlib')
+    write_losses(tmp_path, [entry_of(1, l_pix=1.0)])
+    (tmp_path / 'metrics_history.json').write_text(json.dumps(history))
+    with pytest.raises(UserError, match='metrics_history.json is not what validation writes'):
+        draw_curves(tmp_path)
+
+
+def test_history_that_cannot_be_read_is_named(tmp_path):
+    pytest.importorskip('matplotlib')
+    write_losses(tmp_path, [entry_of(1, l_pix=1.0)])
+    (tmp_path / 'metrics_history.json').mkdir()
+    with pytest.raises(UserError, match='cannot read .*metrics_history.json: Is a directory'):
+        draw_curves(tmp_path)
+
+
+def test_names_that_are_no_formulas(tmp_path, monkeypatch):
+    """Of data sets, metrics and losses; names that begin with _ are in the legend, too."""
+    pytest.importorskip('matplotlib')
+    write_losses(tmp_path, [entry_of(i, **{'l_$_$': 1.0}) for i in (1, 2)])
+    history = {'a$_$b': {'2': {'$_$': 2.0}}, '_hidden': {'2': {'$_$': 3.0}}}
+    (tmp_path / 'metrics_history.json').write_text(json.dumps(history))
+    assert drawn(tmp_path, monkeypatch).keys() >= {(0, r'l_\$_\$'), (2, r'a\$_\$b'), (2, ' _hidden')}
+    monkeypatch.undo()
+    draw_curves(tmp_path)
+
+
 def test_running_mean():
     values = np.arange(80.0)
     smooth = running_mean(values)
