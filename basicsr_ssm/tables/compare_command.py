@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -27,37 +27,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Writes comparison.json, comparison.md and, where the run saved images, comparison.png into the results folder.
 
-    With several data sets, each has a picture of its own, comparison_<data set>.png.
+    With several data sets, each has a picture of its own, comparison_<data set>.png. Those without ground truth are
+    passed over.
 
     Raises:
-        UserError: the run has no results, or a scale for which there is no bicubic up-sampling.
+        UserError: the run has no results, damaged ones, or others than the option file describes; or there is no
+            bicubic up-sampling for its scale. A damaged image loses the pictures only.
     """
     from basicsr.data import build_dataset
 
     from basicsr_ssm.options import parse_options
-    from basicsr_ssm.tables.comparison import bicubic_metrics, check_scale, markdown
+    from basicsr_ssm.tables.comparison import bicubic_per_frame, check_scale, markdown, means
+    from basicsr_ssm.tables.tested import read_tested
 
     opt = parse_options(args, os.getcwd(), is_train=False)
     check_scale(opt.get('scale'))
+    metrics = opt['val'].get('metrics')
+    if not metrics:
+        raise UserError(f'{args.opt} has no val.metrics: there is nothing to compare')
     folder = Path(opt['path']['results_root'])
-    metrics = opt['val'].get('metrics') or {}
-    measured = _measured(folder)
+    tested = read_tested(folder)
     datasets, tables, texts = {}, {}, []
     for dataset_opt in opt['datasets'].values():
-        name = dataset_opt['name']
-        if name not in measured:
-            raise UserError(f'{folder}/metrics.json has no data set {name!r}; run the test again')
-        dataset = datasets[name] = build_dataset(dataset_opt)
-        items = (dataset[i] for i in range(len(dataset)))
-        bicubic = bicubic_metrics(items, metrics, opt['scale'])
-        tables[name] = {'bicubic': bicubic, 'model': measured[name]}
-        texts.append(f'{name}\n\n{markdown(["bicubic", "model"], [bicubic, measured[name]], list(metrics))}')
+        name, dataset = dataset_opt['name'], build_dataset(dataset_opt)
+        items = _items(dataset, opt['val'].get('center_frame_only', False))
+        if name not in tested.means:
+            if any('gt' in item for item in items):
+                raise UserError(f'{folder}/metrics.json has no data set {name!r}; run the test again')
+            print(f'{name}: no ground truth, nothing to compare\n')
+            continue
+        tested.check_options(name, opt['scale'], metrics)
+        by_frame = bicubic_per_frame(items, metrics, opt['scale'])
+        tested.check_clips(name, by_frame)
+        datasets[name] = dataset
+        tables[name] = {'bicubic': means(by_frame), 'model': tested.means[name]}
+        texts.append(f'{name}\n\n{markdown(list(tables[name]), list(tables[name].values()), list(metrics))}')
         print(texts[-1])
+    if not tables:
+        raise UserError(f'no data set of {args.opt} has ground truth: there is nothing to compare')
     # before the pictures: whatever happens to those, the measurements are kept
-    write_file(folder / 'comparison.md', '\n'.join(texts).encode())
+    write_file(folder / 'comparison.md', '\n'.join(texts).encode(errors='backslashreplace'))
     write_json(folder / 'comparison.json', tables)
     _write_pictures(datasets, folder, opt)
     return 0
+
+
+def _items(dataset, center_frame_only: bool) -> Iterator[dict]:
+    """The items of a data set with the frames that a test measures."""
+    for i in range(len(dataset)):
+        item = dataset[i]
+        if center_frame_only and 'gt' in item and item['gt'].dim() == 4:
+            middle = len(item['gt']) // 2
+            item = {**item, 'lq': item['lq'][middle : middle + 1], 'gt': item['gt'][middle : middle + 1]}
+        yield item
 
 
 def _write_pictures(datasets: dict, folder: Path, opt: dict) -> None:
@@ -71,21 +93,15 @@ def _write_pictures(datasets: dict, folder: Path, opt: dict) -> None:
         print(f'side by side: {path}')
 
 
-def _measured(folder: Path) -> dict:
-    try:
-        measured = json.loads((folder / 'metrics.json').read_text())
-    except FileNotFoundError:
-        raise UserError(f'no {folder}/metrics.json: run `basicsr-ssm test` with this option file first') from None
-    return {
-        dataset: {clip: {metric: float(value) for metric, value in values.items()} for clip, values in clips.items()}
-        for dataset, clips in measured.items()
-    }
-
-
 def _picture(dataset, folder: Path, opt: dict) -> np.ndarray | None:
-    """The middle frame of the middle clip, if the run saved its images."""
+    """The middle frame of the middle clip, if the run saved its images.
+
+    Raises:
+        UserError: the saved frame is damaged, or of another size than the ground truth.
+    """
     from basicsr.utils import tensor2img
 
+    from basicsr_ssm.data.frame_store import FolderFrames
     from basicsr_ssm.tables.comparison import frame_pairs, side_by_side, upsampled
 
     item = _middle(dataset)
@@ -94,10 +110,14 @@ def _picture(dataset, folder: Path, opt: dict) -> np.ndarray | None:
     pairs = list(frame_pairs(item))
     frame = len(pairs) // 2
     suffix = opt['val'].get('suffix') or opt['name']
-    restored = cv2.imread(str(folder / item['folder'] / f'{_stem(item, frame)}_{suffix}.png'))
-    if restored is None:
+    file = folder / item['folder'] / f'{_stem(item, frame)}_{suffix}.png'
+    if not file.exists():
         return None
+    restored = FolderFrames(file.parent).read(file.name)
     lq, gt = pairs[frame]
+    (h, w), (height, width) = restored.shape[:2], gt.shape[-2:]
+    if (h, w) != (height, width):
+        raise UserError(f'{file} is {w}×{h}, the ground truth {width}×{height}; test again')
     scale = opt['scale']
     return side_by_side(
         {

@@ -12,6 +12,7 @@ from basicsr.utils import tensor2img
 from basicsr_ssm.clips.imresize import SCALES, imresize_bicubic_up
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.metrics import measure
+from basicsr_ssm.tables.markdown_table import markdown_table
 
 Table = dict[str, dict[str, float]]
 TableOfFrames = dict[str, dict[str, list[float]]]
@@ -21,19 +22,6 @@ def check_scale(scale: int | None) -> None:
     """Raises UserError unless there is bicubic up-sampling for the scale of an option file, None where it has none."""
     if scale not in SCALES:
         raise UserError(f'bicubic up-sampling is there for scales {", ".join(map(str, SCALES))}, not {scale}')
-
-
-def bicubic_metrics(items: Iterable[dict], metrics: dict[str, dict], scale: int) -> Table:
-    """Metrics of MATLAB's bicubic up-sampling of whole clips, as BasicSR's test measures them.
-
-    Args:
-        items, metrics, scale: see `bicubic_per_frame`.
-
-    Returns:
-        {clip: {metric: mean over its frames}}; clips without ground truth are left out.
-    """
-    clips = bicubic_per_frame(items, metrics, scale)
-    return {clip: {m: float(np.mean(frames)) for m, frames in values.items()} for clip, values in clips.items()}
 
 
 def bicubic_per_frame(items: Iterable[dict], metrics: dict[str, dict], scale: int) -> TableOfFrames:
@@ -62,6 +50,11 @@ def bicubic_per_frame(items: Iterable[dict], metrics: dict[str, dict], scale: in
     return table
 
 
+def means(by_frame: TableOfFrames) -> Table:
+    """{clip: {metric: mean over its frames}}, as BasicSR's test measures them."""
+    return {clip: {m: float(np.mean(frames)) for m, frames in values.items()} for clip, values in by_frame.items()}
+
+
 def frame_pairs(item: dict) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """The frames of a test set's item, LQ (3, h, w) and GT (3, s·h, s·w): all of a clip, or the one of a window."""
     lq, gt = item['lq'], item['gt']
@@ -81,17 +74,14 @@ def markdown(names: list[str], tables: list[Table], metrics: list[str]) -> str:
         names: of the methods, the last is the one whose gain over the first is shown.
     """
     clips = [clip for clip in tables[-1] if clip != 'mean' and all(clip in table for table in tables)]
-    means: list[dict[str, float]] = [{m: float(np.mean([t[c][m] for c in clips])) for m in metrics} for t in tables]
+    of_all = [{m: float(np.mean([t[c][m] for c in clips])) for m in metrics} for t in tables]
     head = ['clip', *(f'{name} {metric.upper()}' for metric in metrics for name in names)]
     head += [f'gain {metric.upper()}' for metric in metrics]
     rows = []
-    for clip, values in [*((c, [t[c] for t in tables]) for c in clips), ('**mean**', means)]:
+    for clip, values in [*((c, [t[c] for t in tables]) for c in clips), ('**mean**', of_all)]:
         row = [clip, *(f'{v[metric]:.4f}' for metric in metrics for v in values)]
         rows.append(row + [f'{values[-1][metric] - values[0][metric]:+.4f}' for metric in metrics])
-    widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
-    lines = [' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in [head, *rows]]
-    lines.insert(1, ' | '.join('-' * width for width in widths))
-    return '\n'.join(f'| {line} |' for line in lines) + '\n'
+    return markdown_table([head, *rows])
 
 
 def side_by_side(images: dict[str, np.ndarray], side: int = 96, zoom: int = 4) -> np.ndarray:
@@ -108,7 +98,7 @@ def side_by_side(images: dict[str, np.ndarray], side: int = 96, zoom: int = 4) -
     width = side * zoom
     columns = []
     for title, image in images.items():
-        height = round(image.shape[0] * width / image.shape[1])
+        height = max(1, round(image.shape[0] * width / image.shape[1]))
         shown = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         scale = width / image.shape[1]
         corners = [tuple(round(v * scale) for v in corner) for corner in ((x, y), (x + side, y + side))]

@@ -12,6 +12,7 @@ from basicsr.utils import get_root_logger
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import write_file
 from basicsr_ssm.models import loss_record
+from basicsr_ssm.tables.broken_lines import lone, running_mean, with_gaps
 
 PICTURE = 'curves.png'
 # Okabe and Ito's colours, told apart by colour-blind eyes, too
@@ -37,8 +38,8 @@ def draw_at_end(opt: dict) -> None:
 def draw_curves(folder: Path) -> Path:
     """Draw curves.png in a training's folder from its losses.jsonl and, where there is one, metrics_history.json.
 
-    Losses are shown as logged (faint) and as their running mean over 1/20 of the run; metrics, one below the other,
-    with a line for each data set.
+    Losses are shown as logged (faint) and as their running mean over 1/20 of the run; what is not finite or was
+    not logged is a gap. Metrics are one below the other, with a line for each data set.
 
     Raises:
         UserError: no losses, a damaged metrics_history.json, or no matplotlib.
@@ -60,8 +61,10 @@ def draw_curves(folder: Path) -> Path:
     _draw_learning_rates(panels[1], entries)
     for panel, (metric, of_sets) in zip(panels[2:], metrics.items(), strict=True):
         for colour, (dataset, points) in _coloured(of_sets):
-            panel.plot(*zip(*points, strict=True), 'o-', color=colour, markersize=3.5, linewidth=1.5, label=dataset)
-        panel.set_ylabel(metric.upper())
+            panel.plot(
+                *zip(*points, strict=True), 'o-', color=colour, markersize=3.5, linewidth=1.5, label=_plain(dataset)
+            )
+        panel.set_ylabel(_plain(metric.upper()))
         panel.legend(loc='lower right', frameon=False)
     for panel in panels:
         panel.grid(alpha=0.25)
@@ -69,7 +72,7 @@ def draw_curves(folder: Path) -> Path:
         panel.ticklabel_format(axis='x', style='plain')
     panels[-1].set_xlabel('iteration')
     figure.align_ylabels(panels)
-    figure.suptitle(folder.resolve().name.replace('$', r'\$'), fontsize='large')  # else '$…$' would be set as a formula
+    figure.suptitle(_plain(folder.resolve().name), fontsize='large')
     content = io.BytesIO()
     figure.savefig(content, format='png', dpi=110)
     write_file(folder / PICTURE, content.getvalue())
@@ -81,12 +84,13 @@ def _draw_losses(panel, entries: list[dict]) -> None:
     positive = True
     for colour, name in _coloured(names):
         points = np.array([(entry['iter'], float(entry[name])) for entry in entries if name in entry])
-        points = points[np.isfinite(points[:, 1])]
-        if len(points) == 0:
+        points = with_gaps(points)
+        if np.isnan(points[:, 1]).all():
             continue
-        positive = positive and points[:, 1].min() > 0
+        positive = positive and np.nanmin(points[:, 1]) > 0
         panel.plot(*points.T, color=colour, alpha=0.25, linewidth=0.8)
-        panel.plot(points[:, 0], running_mean(points[:, 1]), color=colour, linewidth=1.6, label=name)
+        smooth = np.stack([points[:, 0], running_mean(points[:, 1])], axis=1)
+        _draw_line(panel, smooth, color=colour, linewidth=1.6, label=_plain(name))
     panel.set_ylabel('loss')
     if names and positive:
         panel.set_yscale('log')
@@ -100,7 +104,8 @@ def _draw_learning_rates(panel, entries: list[dict]) -> None:
         course = tuple((entry['iter'], entry['lr'][group]) for entry in entries if group < len(entry['lr']))
         rates.setdefault(course, []).append(str(group + 1))
     for colour, (course, groups) in _coloured(rates):
-        panel.plot(*zip(*course, strict=True), color=colour, linewidth=1.5, label=f'group {", ".join(groups)}')
+        points = with_gaps(np.array(course, float))
+        _draw_line(panel, points, color=colour, linewidth=1.5, label=f'group {", ".join(groups)}')
     panel.set_ylabel('learning rate')
     panel.set_ylim(bottom=0)
     panel.ticklabel_format(axis='y', style='sci', scilimits=(0, 0))
@@ -108,13 +113,10 @@ def _draw_learning_rates(panel, entries: list[dict]) -> None:
         panel.legend(loc='upper right', frameon=False)
 
 
-def running_mean(values: np.ndarray) -> np.ndarray:
-    """The mean of 1/20 of all values around each one, of fewer at both ends."""
-    reach = len(values) // 40
-    sums = np.concatenate([[0], np.cumsum(values)])
-    places = np.arange(len(values))
-    first, last = np.maximum(places - reach, 0), np.minimum(places + reach + 1, len(values))
-    return (sums[last] - sums[first]) / (last - first)
+def _draw_line(panel, points: np.ndarray, **look) -> None:
+    """A line, and dots for what it cannot show."""
+    panel.plot(*points.T, **look)
+    panel.plot(*lone(points).T, 'o', color=look['color'], markersize=3.5)
 
 
 def _metrics(path: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
@@ -123,14 +125,24 @@ def _metrics(path: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
         history = json.loads(path.read_text(encoding='utf-8'))
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise UserError(f'cannot read {path}: {error.strerror}') from error
     except ValueError as error:
         raise UserError(f'{path} is no JSON any more: {error}') from error
     metrics = {}
-    for dataset, means in history.items():
-        for current_iter in sorted(means, key=int):
-            for metric, value in means[current_iter].items():
-                metrics.setdefault(metric, {}).setdefault(dataset, []).append((int(current_iter), float(value)))
+    try:
+        for dataset, means in history.items():
+            for current_iter, values in sorted(means.items(), key=lambda item: int(item[0])):
+                for metric, value in values.items():
+                    metrics.setdefault(metric, {}).setdefault(dataset, []).append((int(current_iter), float(value)))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(f'{path} is not what validation writes: {error}') from error
     return metrics
+
+
+def _plain(text: str) -> str:
+    """A name as matplotlib shows it: $…$ would be a formula, and what begins with _ would be left out of legends."""
+    return (' ' if text.startswith('_') else '') + text.replace('$', r'\$')
 
 
 def _coloured(things):

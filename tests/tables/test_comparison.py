@@ -11,7 +11,11 @@ from tiny_training import MiddleFrame, write_options
 
 from basicsr_ssm import cli
 from basicsr_ssm.clips.imresize import imresize_bicubic_up
-from basicsr_ssm.tables.comparison import bicubic_metrics, bicubic_per_frame, markdown, side_by_side, upsampled
+from basicsr_ssm.tables.comparison import bicubic_per_frame, markdown, means, side_by_side, upsampled
+
+
+def bicubic_metrics(items, metrics, scale):
+    return means(bicubic_per_frame(items, metrics, scale))
 
 
 def test_flat_clips_are_restored_exactly():
@@ -53,6 +57,13 @@ def test_table_has_means_and_gains_of_the_common_clips():
     ]
 
 
+def test_table_of_a_clip_whose_name_has_the_sign_between_cells():
+    tables = [{'a|b': {'psnr': 30.0}}, {'a|b': {'psnr': 31.0}}]
+    lines = markdown(['bicubic', 'model'], tables, ['psnr']).splitlines()
+    assert lines[2].startswith('| a\\|b ') and len({len(line) for line in lines}) == 1
+    assert all(line.replace('\\|', '').count('|') == 5 for line in lines)
+
+
 def test_picture_shows_the_most_detailed_square():
     truth = np.zeros((80, 120, 3), np.uint8)
     rng = np.random.default_rng(0)
@@ -61,6 +72,15 @@ def test_picture_shows_the_most_detailed_square():
     assert picture.shape == (32 + 40 + 60, 120, 3)
     detail = picture[-60:, -60:]
     np.testing.assert_array_equal(detail[::3, ::3], truth[50:70, 90:110])
+
+
+@pytest.mark.parametrize(('height', 'width'), [(8, 600), (600, 8), (1, 1)])
+def test_picture_of_a_narrow_frame(height, width):
+    frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    picture = side_by_side({'a': frame, 'b': frame})
+    side = min(height, width)
+    shown = max(1, round(4 * side * height / width))
+    assert picture.shape == (32 + shown + 4 * side, 8 * side, 3)
 
 
 @ARCH_REGISTRY.register()

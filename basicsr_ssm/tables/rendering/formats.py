@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 
+from basicsr_ssm.tables.markdown_table import markdown_table
 from basicsr_ssm.tables.rendering.beside import NOTHING, Beside, Line
 
 
@@ -18,16 +19,12 @@ def markdown(table: Beside, picture: bool = False) -> str:
     rows = [['row', *(metric.title for metric in table.entry.metrics)]]
     for line in table.lines:
         title = line.title + (f' [{", ".join(map(str, line.notes))}]' if line.notes else '')
-        rows.append([title.replace('|', '\\|'), *(' / '.join(three) for three in _figures(table, line))])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    rows.insert(1, ['-' * width for width in widths])
-    padded = (' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    body = ''.join(f'| {row} |\n' for row in padded)
+        rows.append([title, *(' / '.join(three) for three in _figures(table, line))])
     notes = ''.join(f'[{number}] {note}\n' for number, note in enumerate(table.notes, 1))
     compared = any(table.compared(metric) for metric in table.entry.metrics)
     legend = 'Each cell: the paper / ours / the difference.\n' if compared else ''
-    parts = [f'## {table.heading}\n', legend, body, notes.replace('\n', '  \n'), *_paragraphs(table, picture)]
-    return '\n'.join(filter(None, parts))
+    head = [f'## {table.heading}\n', legend, markdown_table(rows)]
+    return '\n'.join(filter(None, [*head, notes.replace('\n', '  \n'), *_paragraphs(table, picture)]))
 
 
 def csv_text(table: Beside) -> str:

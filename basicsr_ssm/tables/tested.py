@@ -1,0 +1,113 @@
+"""What a test measured, and whether an option file still measures the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from basicsr_ssm.errors import UserError
+from basicsr_ssm.tables.comparison import Table, TableOfFrames
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The measurements in a results folder.
+
+    Attributes:
+        means: metrics.json: {data set: {clip: {metric: value}}}, with the mean over clips as the clip 'mean'.
+        by_frame: metrics_per_frame.json: {data set: {clip: {metric: values}}}; {} where the test wrote none.
+        options: options.json; {} where the test wrote none.
+    """
+
+    means: dict[str, Table]
+    by_frame: dict[str, TableOfFrames]
+    options: dict
+
+    def check_options(self, dataset: str, scale: int, metrics: dict[str, dict]) -> None:
+        """Raises UserError unless the test measured these metrics of a data set, in this way and at this scale."""
+        if self.options.get('scale', scale) != scale:
+            raise _other(dataset, f'at scale {self.options["scale"]}', f'has scale {scale}')
+        then = (self.options.get('val') or {}).get('metrics') or {}
+        for metric, options in metrics.items():
+            for values in self.means[dataset].values():
+                if metric not in values:
+                    raise _other(dataset, ', '.join(values), f'has {metric} among val.metrics')
+            if metric in then and _of_values(then[metric]) != _of_values(options):
+                raise _other(dataset, f'{metric} with {then[metric]}', f'measures it with {options}')
+
+    def check_clips(self, dataset: str, bicubic: TableOfFrames) -> None:
+        """Raises UserError unless the test measured these very clips of a data set, each in as many frames."""
+        then, now = (clips.keys() - {'mean'} for clips in (self.means[dataset], bicubic))
+        if not now:
+            raise _other(dataset, f'{len(then)} clips', 'has none with ground truth')
+        if then != now:
+            gone = f', without {_some(then - now)}' if then - now else ''
+            new = f', with {_some(now - then)}' if now - then else ''
+            raise _other(dataset, f'{len(then)} clips', f'has {len(now)}{gone}{new}')
+        counted = self.by_frame.get(dataset, {})
+        for clip in sorted(now & counted.keys()):
+            for metric in counted[clip].keys() & bicubic[clip].keys():
+                frames_then, frames_now = (len(of[clip][metric]) for of in (counted, bicubic))
+                if frames_then != frames_now:
+                    raise _other(f'{dataset}, {clip}', f'{frames_then} frames', f'has {frames_now}')
+
+
+def _other(where: str, then: str, now: str) -> UserError:
+    return UserError(f'{where}: the test measured {then}, the option file now {now}; test again')
+
+
+def _of_values(metric: dict) -> dict:
+    """The options that values depend on, as they come back from options.json."""
+    return json.loads(json.dumps({key: value for key, value in metric.items() if key != 'better'}, default=str))
+
+
+def _some(clips: set[str], shown: int = 3) -> str:
+    first, more = sorted(clips)[:shown], len(clips) - shown
+    return ', '.join(first) + (f' and {more} more' if more > 0 else '')
+
+
+def read_tested(folder: Path) -> Tested:
+    """The measurements in a results folder.
+
+    Raises:
+        UserError: there are none, or a file is damaged or cannot be read.
+    """
+    means = _read_metrics(folder / 'metrics.json', float)
+    if means is None:
+        raise UserError(
+            f'no {folder}/metrics.json: run `basicsr-ssm test` with this option file first; it measures clips that '
+            f'have ground truth'
+        )
+    by_frame = _read_metrics(folder / 'metrics_per_frame.json', lambda values: [float(v) for v in values])
+    return Tested(means, by_frame or {}, _read_json(folder / 'options.json') or {})
+
+
+def _read_metrics(path: Path, convert: Callable) -> dict[str, dict[str, dict]] | None:
+    """{data set: {clip: {metric: convert(value)}}}; float() reads the strings that stand for infinity and NaN."""
+    content = _read_json(path)
+    if content is None:
+        return None
+    try:
+        return {
+            dataset: {clip: {m: convert(v) for m, v in metrics.items()} for clip, metrics in clips.items()}
+            for dataset, clips in content.items()
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(f'{path} is not what `basicsr-ssm test` writes: {error}; test again') from error
+
+
+def _read_json(path: Path) -> dict | None:
+    """What is in a file; None without the file."""
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f'cannot read {path}: {error.strerror}') from error
+    except ValueError as error:
+        raise UserError(f'{path} is no JSON any more: {error}; test again') from error
+    if not isinstance(content, dict):
+        raise UserError(f'{path} is not what `basicsr-ssm test` writes; test again')
+    return content
