@@ -16,6 +16,7 @@ from tqdm import tqdm
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import write_json
 from basicsr_ssm.metrics import measure
+from basicsr_ssm.models.frame_stem import frame_stem
 from basicsr_ssm.models.saving import save_png
 from basicsr_ssm.segments.chunks import overlapping_chunks, usual_overlap
 
@@ -120,14 +121,11 @@ def _frames(
         if gt is not None and len(gt) != len(output):
             raise UserError(f'clip {item["folder"]}: {len(output)} frames restored, but {len(gt)} of ground truth')
         for frame, restored in enumerate(output):
-            yield frame, f'{frame:08d}', restored, None if gt is None else gt[frame]
+            yield frame, frame_stem(item, frame), restored, None if gt is None else gt[frame]
         return
     if gt is not None and gt.dim() == 4:  # val.center_frame_only on a clip whose ground truth is whole
         gt = gt[len(gt) // 2]
-    path = Path(item['lq_path']) if item.get('lq_path') else Path('center')
-    # Vimeo-90K's frames all have the same name in folders of their own
-    stem = '_'.join(path.parts[-3:-1]) if item['folder'] == 'vimeo90k' else path.stem
-    yield int(str(item.get('idx', 0)).split('/')[0]), stem, output, gt
+    yield int(str(item.get('idx', 0)).split('/')[0]), frame_stem(item, None), output, gt
 
 
 def _gather(results: Results) -> Results:

@@ -86,6 +86,7 @@ def _picture(dataset, folder: Path, opt: dict) -> np.ndarray | None:
     """The middle frame of the middle clip, if the run saved its images."""
     from basicsr.utils import tensor2img
 
+    from basicsr_ssm.models.frame_stem import frame_stem
     from basicsr_ssm.tables.comparison import frame_pairs, side_by_side, upsampled
 
     item = _middle(dataset)
@@ -94,7 +95,8 @@ def _picture(dataset, folder: Path, opt: dict) -> np.ndarray | None:
     pairs = list(frame_pairs(item))
     frame = len(pairs) // 2
     suffix = opt['val'].get('suffix') or opt['name']
-    restored = cv2.imread(str(folder / item['folder'] / f'{_stem(item, frame)}_{suffix}.png'))
+    stem = frame_stem(item, frame if item['gt'].dim() == 4 else None)
+    restored = cv2.imread(str(folder / item['folder'] / f'{stem}_{suffix}.png'))
     if restored is None:
         return None
     lq, gt = pairs[frame]
@@ -117,12 +119,3 @@ def _middle(dataset) -> dict:
     if not frames or 'gt' not in item or item['gt'].dim() == 4:
         return item
     return dataset[index - int(place) + int(frames) // 2]
-
-
-def _stem(item: dict, frame: int) -> str:
-    """Under which name the test saves a frame: its number in a clip, the name of its own file in a window."""
-    if item['gt'].dim() == 4:
-        return f'{frame:08d}'
-    path = Path(item.get('lq_path') or 'center')
-    # Vimeo-90K's frames all have the same name in folders of their own
-    return '_'.join(path.parts[-3:-1]) if item['folder'] == 'vimeo90k' else path.stem

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from basicsr_ssm.errors import UserError
+from basicsr_ssm.models.frame_stem import frame_stem
 from basicsr_ssm.tables.comparison import TableOfFrames, bicubic_per_frame, check_scale, frame_pairs, upsampled
 
 _PATHS = ('dataroot_gt', 'dataroot_lq', 'dataroot_flow', 'meta_info_file', 'mask')
@@ -41,19 +42,25 @@ class ClipsOfTest:
         except (OSError, KeyError, AssertionError) as error:  # BasicSR's own data sets have no words for it
             raise UserError(f'{type(error).__name__}: {error}') from error
         self._places: dict[str, list[tuple[int, int]]] = {}
+        self._stems: dict[str, list[str]] = {}
 
     def bicubic(self, clips: Collection[str]) -> TableOfFrames:
         """Metrics of each frame of these clips, up-sampled by MATLAB's bicubic."""
         return bicubic_per_frame(self._items(clips), self._metrics, self._scale)
 
     def _items(self, clips: Collection[str]) -> Iterator[dict]:
-        self._places = {}
+        self._places, self._stems = {}, {}
         for index in tqdm(range(len(self._dataset)), desc='Bicubic', unit='clip', disable=None):
             item = self._dataset[index]
             if item['folder'] in clips and 'gt' in item:
-                frames = len(item['gt']) if item['gt'].dim() == 4 else 1
-                self._places.setdefault(item['folder'], []).extend((index, i) for i in range(frames))
+                numbers = range(len(item['gt'])) if item['gt'].dim() == 4 else [None]
+                self._places.setdefault(item['folder'], []).extend((index, i or 0) for i in numbers)
+                self._stems.setdefault(item['folder'], []).extend(frame_stem(item, i) for i in numbers)
                 yield item
+
+    def stems(self, clip: str) -> list[str]:
+        """Under which a test saves the frames of a clip, in their order; [] unless `bicubic` has gone through it."""
+        return self._stems.get(clip, [])
 
     def frame(self, clip: str, frame: int) -> tuple[np.ndarray, np.ndarray]:
         """Bicubic and ground truth of a frame of the clips that `bicubic` has gone through; uint8 BGR (h, w, 3)."""

@@ -129,9 +129,10 @@ def load(compared: Compared, chosen: Chosen) -> dict[str, np.ndarray]:
     """
     clip, frame = chosen.clip, chosen.frame
     counts = {_count_of(method.by_frame[clip]) for method in compared.methods if clip in method.by_frame}
+    stems = compared.source.stems(clip) if compared.source else ()
     versions, files = {}, {}
     for method in compared.methods:
-        saved = method.results.pictures(compared.name, clip) if method.results else []
+        saved = method.results.pictures(compared.name, clip, stems) if method.results else []
         if not saved or len(counts) > 1:
             continue
         if counts and len(saved) not in counts:
@@ -140,7 +141,7 @@ def load(compared: Compared, chosen: Chosen) -> dict[str, np.ndarray]:
                 f'which is which? Test it again'
             )
         if frame < len(saved):
-            versions[method.name] = method.results.picture(compared.name, clip, frame)
+            versions[method.name] = method.results.picture(compared.name, clip, frame, stems)
             files[method.name] = saved[frame]
     if versions and compared.bicubic is not None and clip in compared.bicubic.by_frame:
         low, truth = compared.source.frame(clip, frame)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,21 +40,43 @@ class Results:
         """{metric: its options}, where they are known."""
         return (self.options.get('val') or {}).get('metrics') or {}
 
-    def pictures(self, dataset: str, clip: str) -> list[str]:
-        """Names of the saved frames of a clip, below visualization/<dataset>/<clip>, in the order of the frames."""
-        val = self.options.get('val') or {}
-        end = f'_{val.get("suffix") or self.options["name"]}.png' if self.options else '.png'
-        folder = self.folder / 'visualization' / dataset / clip
-        return sorted(file.name for file in folder.glob('*.png') if file.name.endswith(end))
+    def pictures(self, dataset: str, clip: str, stems: Sequence[str] = ()) -> list[str]:
+        """Names of the saved frames of a clip, below visualization/<dataset>/<clip>, in the order of the frames.
 
-    def picture(self, dataset: str, clip: str, frame: int) -> np.ndarray:
-        """A saved frame, uint8 BGR (h, w, 3).
+        Args:
+            stems: under which a test on the same data saves them, in their order. Without, or where the model ran on
+                another kind of data set (windows that keep the names of files, whole clips that are numbered), they are
+                in the order in which BasicSR lists files.
+        """
+        end = f'_{self._suffix}.png' if self.options else '.png'
+        folder = self.folder / 'visualization' / dataset / clip
+        names = [file.name for file in folder.glob('*.png') if file.name.endswith(end)]
+        if not self.options:
+            end = _common_end(names)
+        saved = {name.removesuffix(end): name for name in names}
+        # never some by their stems and others by their places: numbers may begin with 0 or 1
+        if saved.keys() == set(stems):
+            return [saved[stem] for stem in stems]
+        return [saved[stem] for stem in sorted(saved, key=lambda stem: f'{stem}.')]  # a file's suffix takes part
+
+    def picture(self, dataset: str, clip: str, frame: int, stems: Sequence[str] = ()) -> np.ndarray:
+        """A saved frame, uint8 BGR (h, w, 3); stems as for `pictures`.
 
         Raises:
             DatasetError: it is truncated or cannot be read; the message names the file.
         """
         folder = self.folder / 'visualization' / dataset / clip
-        return FolderFrames(folder).read(self.pictures(dataset, clip)[frame])
+        return FolderFrames(folder).read(self.pictures(dataset, clip, stems)[frame])
+
+    @property
+    def _suffix(self) -> str:
+        return (self.options.get('val') or {}).get('suffix') or self.options['name']
+
+
+def _common_end(names: list[str]) -> str:
+    """The _<suffix>.png in which all names end."""
+    shared = os.path.commonprefix([name[::-1] for name in names])[::-1]
+    return shared[max(0, shared.find('_')) :]
 
 
 def read_all(arguments: list[str]) -> list[Results]:
