@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.models.frame_stem import frame_stem
-from basicsr_ssm.tables.comparison import TableOfFrames, bicubic_per_frame, check_scale, frame_pairs, upsampled
+from basicsr_ssm.tables.comparison import TableOfFrames, bicubic_per_frame, frame_pairs, upsampled
+from basicsr_ssm.tables.report.comparable import HowMeasured
 
 _PATHS = ('dataroot_gt', 'dataroot_lq', 'dataroot_flow', 'meta_info_file', 'mask')
 
@@ -19,24 +20,22 @@ class ClipsOfTest:
     """One data set of a test, built anew from its options.
 
     Args:
-        options: of the test, as options.json keeps them or an option file gives them.
+        options: of the test, as options.json keeps them or an option file gives them; only where its clips lie is taken
+            from there.
         name: of the data set.
+        how: its results were measured.
 
     Raises:
         UserError: the options have no such data set, or it cannot be opened.
     """
 
-    def __init__(self, options: dict, name: str):
+    def __init__(self, options: dict, name: str, how: HowMeasured):
         from basicsr.data import build_dataset
 
         described = [opt for opt in (options.get('datasets') or {}).values() if opt.get('name') == name]
         if not described:
             raise UserError(f'the options of the test do not describe {name!r}')
-        self._scale = options.get('scale')
-        self._metrics = (options.get('val') or {}).get('metrics') or {}
-        if not self._scale or not self._metrics:
-            raise UserError('the options of the test have no scale or no val.metrics')
-        check_scale(self._scale)
+        self._scale, self._metrics = how.scale, how.metrics
         try:
             self._dataset = build_dataset(_anchored(described[0], options.get('working_directory', '.')))
         except (OSError, KeyError, AssertionError) as error:  # BasicSR's own data sets have no words for it

@@ -35,11 +35,6 @@ class Results:
     by_frame: dict[str, TableOfFrames]
     options: dict
 
-    @property
-    def metrics(self) -> dict[str, dict]:
-        """{metric: its options}, where they are known."""
-        return (self.options.get('val') or {}).get('metrics') or {}
-
     def pictures(self, dataset: str, clip: str, stems: Sequence[str] = ()) -> list[str]:
         """Names of the saved frames of a clip, below visualization/<dataset>/<clip>, in the order of the frames.
 
@@ -83,7 +78,7 @@ def read_all(arguments: list[str]) -> list[Results]:
     """The results of each FOLDER or NAME=FOLDER.
 
     Raises:
-        UserError: see `_read`; two of the same name; metrics that were not measured alike.
+        UserError: see `_read`; two of the same name.
     """
     results = [_read(argument) for argument in arguments]
     for i, one in enumerate(results):
@@ -94,20 +89,7 @@ def read_all(arguments: list[str]) -> list[Results]:
                 raise UserError(
                     f'{other.folder} and {one.folder} are both called {one.name}; give them names: NAME=FOLDER'
                 )
-            _check_comparable(other, one)
     return results
-
-
-def _check_comparable(one: Results, other: Results) -> None:
-    for metric in one.metrics.keys() & other.metrics.keys():
-        if one.metrics[metric] != other.metrics[metric]:
-            raise UserError(
-                f'{metric} of {one.name} and of {other.name} cannot be compared: measured with {one.metrics[metric]} '
-                f'and with {other.metrics[metric]}; test both with the same val.metrics'
-            )
-    scales = [results.options.get('scale') for results in (one, other)]
-    if None not in scales and scales[0] != scales[1]:
-        raise UserError(f'{one.name} is for scale {scales[0]}, {other.name} for scale {scales[1]}: not one table')
 
 
 def _read(argument: str) -> Results:
