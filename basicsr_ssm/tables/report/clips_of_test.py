@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -12,8 +11,7 @@ from basicsr_ssm.errors import UserError
 from basicsr_ssm.models.frame_stem import frame_stem
 from basicsr_ssm.tables.comparison import TableOfFrames, bicubic_per_frame, frame_pairs, upsampled
 from basicsr_ssm.tables.report.comparable import HowMeasured
-
-_PATHS = ('dataroot_gt', 'dataroot_lq', 'dataroot_flow', 'meta_info_file', 'mask')
+from basicsr_ssm.tables.report.described import described
 
 
 class ClipsOfTest:
@@ -32,12 +30,12 @@ class ClipsOfTest:
     def __init__(self, options: dict, name: str, how: HowMeasured):
         from basicsr.data import build_dataset
 
-        described = [opt for opt in (options.get('datasets') or {}).values() if opt.get('name') == name]
-        if not described:
+        opt = described(options, name)
+        if opt is None:
             raise UserError(f'the options of the test do not describe {name!r}')
         self._scale, self._metrics = how.scale, how.metrics
         try:
-            self._dataset = build_dataset(_anchored(described[0], options.get('working_directory', '.')))
+            self._dataset = build_dataset(opt)
         except (OSError, KeyError, AssertionError) as error:  # BasicSR's own data sets have no words for it
             raise UserError(f'{type(error).__name__}: {error}') from error
         self._places: dict[str, list[tuple[int, int]]] = {}
@@ -68,8 +66,3 @@ class ClipsOfTest:
         index, place = self._places[clip][frame]
         lq, gt = list(frame_pairs(self._dataset[index]))[place]
         return upsampled(lq, self._scale), tensor2img([gt])
-
-
-def _anchored(opt: dict, directory: str) -> dict:
-    """Options of a data set with their paths as they were where the test ran."""
-    return {k: str(Path(directory, v)) if k in _PATHS and isinstance(v, str) else v for k, v in opt.items()}

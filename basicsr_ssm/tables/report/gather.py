@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from basicsr.utils.registry import METRIC_REGISTRY
 
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.tables.comparison import Table, TableOfFrames, check_scale
 from basicsr_ssm.tables.report.clips_of_test import ClipsOfTest
 from basicsr_ssm.tables.report.comparable import HowMeasured, how_measured
 from basicsr_ssm.tables.report.results import BICUBIC, Results
+from basicsr_ssm.tables.report.same_data import check_same_selection, places
+
+_WITHOUT = 'Without bicubic and ground truth'
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,9 @@ def _gather_one(name: str, all_results: list[Results], options: dict | None, how
     if 'psnr' in metrics:
         metrics.sort(key=lambda metric: metric != 'psnr')
     lower = {metric for metric, opt in how.metrics.items() if opt['better'] == 'lower'}
+    known = {m: opt for m, opt in how.metrics.items() if m in metrics and opt.get('type') in METRIC_REGISTRY}
+    how = replace(how, metrics=known)
+    check_same_selection(name, models, options, how.metrics.values())
     compared = Compared(name, metrics, lower, methods, clips, None)
 
     missing = [results.name for results in all_results if name not in results.means]
@@ -97,7 +104,8 @@ def _gather_one(name: str, all_results: list[Results], options: dict | None, how
             compared.notices.append(
                 f'{method.name} has no metrics_per_frame.json, so that its curves are missing: test it again.'
             )
-    _add_bicubic(compared, models, options, how)
+    of_whom = _add_bicubic(compared, models, options, how)
+    _add_places(compared, models, of_whom)
     for method in compared.methods:
         lacking = [m.upper() for m in metrics if not any(m in values for values in method.means.values())]
         if lacking:
@@ -114,18 +122,31 @@ def _gather_one(name: str, all_results: list[Results], options: dict | None, how
     return compared
 
 
-def _add_bicubic(compared: Compared, models: list[Results], options: dict | None, how: HowMeasured) -> None:
-    without = 'Without bicubic and ground truth'
+def _add_places(compared: Compared, models: list[Results], of_whom: str | None) -> None:
+    found = places(compared.name, models)
+    if len(found) < 2:
+        return
+    shown = f' Bicubic and ground truth are those of {of_whom}.' if of_whom else ''
+    compared.notices.append(
+        f'{_and([_and(names) for names in found.values()])} were tested on data in different places: '
+        f'is it the same?{shown}'
+    )
+    compared.causes.extend(f'{_and(names)}: tested on {where}' for where, names in found.items())
+
+
+def _add_bicubic(compared: Compared, models: list[Results], options: dict | None, how: HowMeasured) -> str | None:
+    """Adds bicubic, or why there is none; returns of whose test the clips are."""
     # the test of the most clips first: a part of them may have been tested elsewhere
     models = sorted(models, key=lambda one: -len(one.means[compared.name]))
-    descriptions = [options] if options else [one.options for one in models if one.options]
-    how = replace(how, metrics={metric: opt for metric, opt in how.metrics.items() if metric in compared.metrics})
+    descriptions = {one.name: one.options for one in models if one.options}
+    if options:
+        descriptions = {'the option file': options}
     problem = _why_no_bicubic(how) if descriptions else None
     if problem:
-        compared.notices.append(f'{without}: {problem}.')
-        return
-    causes, by_frame = [] if descriptions else ['the results hold no options.json'], {}
-    for description in descriptions:
+        compared.notices.append(f'{_WITHOUT}: {problem}.')
+        return None
+    causes = [] if descriptions else ['the results hold no options.json']
+    for of_whom, description in descriptions.items():
         try:
             source = ClipsOfTest(description, compared.name, how)
         except UserError as error:
@@ -133,20 +154,22 @@ def _add_bicubic(compared: Compared, models: list[Results], options: dict | None
             continue
         by_frame = source.bicubic(compared.clips)
         if by_frame:
-            break
-    if not by_frame:
-        tip = '' if options else '; give the option file of the test (-opt), which says where its clips are'
-        compared.causes.extend(f'{cause}{tip}' for cause in dict.fromkeys(causes))
-        opened = len(causes) < len(descriptions)
-        found = 'are others, or have none' if opened else 'could not be opened'
-        compared.notices.append(f'{without}: the clips of the test {found}.')
-        return
+            _insert_bicubic(compared, source, by_frame)
+            return of_whom
+    tip = '' if options else '; give the option file of the test (-opt), which says where its clips are'
+    compared.causes.extend(f'{cause}{tip}' for cause in dict.fromkeys(causes))
+    found = 'are others, or have none' if len(causes) < len(descriptions) else 'could not be opened'
+    compared.notices.append(f'{_WITHOUT}: the clips of the test {found}.')
+    return None
+
+
+def _insert_bicubic(compared: Compared, source: ClipsOfTest, by_frame: TableOfFrames) -> None:
     means = {clip: {m: float(np.mean(v)) for m, v in values.items()} for clip, values in by_frame.items()}
     compared.methods.insert(0, Method(BICUBIC, means, by_frame))
     compared.source = source
     absent = [clip for clip in compared.clips if clip not in by_frame]
     if absent:
-        compared.notices.append(f'{without}: {_some(absent)}, not among the clips of the test.')
+        compared.notices.append(f'{_WITHOUT}: {_some(absent)}, not among the clips of the test.')
 
 
 def _why_no_bicubic(how: HowMeasured) -> str | None:

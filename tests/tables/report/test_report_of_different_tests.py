@@ -111,3 +111,87 @@ def test_scale_without_bicubic_is_no_lack_of_clips(results):
     text = ''.join(Page(report('results/one')).text)
     assert 'Without bicubic and ground truth: bicubic up-sampling is there for scales' in text
     assert 'could not be opened' not in text
+
+
+def test_metric_that_is_not_installed_here(results):
+    edit(results / 'one/options.json', lambda opt: opt['val']['metrics']['ssim'].update(type='calculate_my_own'))
+    assert 'bicubic has no SSIM.' in Page(report('results/one')).text
+
+
+# ---------------------------------------------------------------- other data of the same name
+
+MASKED = {'type': 'calculate_masked_psnr'}
+
+
+def describe(folder, name, **data):
+    """Say of results that their data set was described so."""
+    edit(folder / name / 'options.json', lambda opt: opt['datasets']['test'].update(data))
+
+
+def test_data_in_different_places_is_said(results, capsys):
+    describe(results, 'one', dataroot_gt='secret/GT', dataroot_lq='secret/LQ')
+    describe(results, 'two', dataroot_gt='secret/GT', dataroot_lq='secret/LQ2')
+    notice = (
+        'one and two were tested on data in different places: is it the same? '
+        'Bicubic and ground truth are those of one.'
+    )
+    text = report(*BOTH)
+    assert notice in Page(text).text and 'secret' not in text
+    printed = capsys.readouterr().err
+    assert f'set <1>: {notice}' in printed and '/secret/LQ\n' in printed and '/secret/LQ2\n' in printed
+
+
+def test_the_same_data_by_another_path(results, tmp_path):
+    (tmp_path / 'link').symlink_to(tmp_path / 'data')
+    describe(results, 'one', dataroot_gt=str(tmp_path / 'data/GT'), dataroot_lq=str(tmp_path / 'data/LQ'))
+    describe(results, 'two', dataroot_gt=str(tmp_path / 'link/GT'), dataroot_lq=str(tmp_path / 'link/x/../LQ'))
+    assert 'different places' not in report(*BOTH)
+
+
+@pytest.fixture
+def masked(results, tmp_path):
+    """The results, said to be measured inside of masks; the folders m1 and m2 have one each, m3 the same as m1."""
+    for folder, content in (('m1', b'one'), ('m2', b'two'), ('m3', b'one')):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'a b.png').write_bytes(content)
+    for name in ('one', 'two'):
+        edit(results / name / 'options.json', lambda opt: opt['val']['metrics']['psnr'].update(MASKED))
+        # without GT that could be read: the masks are made up
+        describe(results, name, type='Gone', mask=str(tmp_path / 'm1'))
+    return results
+
+
+def test_other_masks_are_refused(masked, tested, tmp_path, capsys):
+    describe(masked, 'two', mask=str(tmp_path / 'm2'))
+    report(*BOTH, status=2)
+    error = capsys.readouterr().err
+    assert 'set <1>: one and two cannot be compared: measured with mask' in error and '/m2, which differ' in error
+    without_mask = option_file(tested, tmp_path, lambda opt: opt['val']['metrics'].pop('psnr'))
+    report('results/one', '-opt', without_mask, status=2)
+    assert 'one and the option file (-opt) cannot be compared: measured with mask' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('mask, said', [('m1', False), ('m3', True), ('of another machine', True)])
+def test_equal_masks_and_those_that_are_not_here(mask, said, masked, tmp_path):
+    describe(masked, 'two', mask=str(tmp_path / mask))
+    assert ('different places' in report(*BOTH)) == said
+
+
+def test_masks_do_not_matter_to_other_metrics(results, tmp_path):
+    describe(results, 'two', mask=str(tmp_path))
+    report(*BOTH)
+
+
+@pytest.mark.parametrize('listed, status', [('b 7\na 7\n', 2), ('a 7 (4,4,3)\nb 7 (4,4,3)\n', 0)])
+def test_other_frames_of_vimeo_are_refused(listed, status, results, tmp_path, capsys):
+    """Their clips are all one, so that only the list tells the frames apart."""
+    for name, text in (('one', 'a 7\nb 7\n'), ('two', listed)):
+        for file in ('metrics.json', 'metrics_per_frame.json'):
+            edit(
+                results / name / file,
+                lambda content: content.update({'set <1>': {'vimeo90k': content['set <1>']['a b']}}),
+            )
+        (tmp_path / f'{name}.txt').write_text(text)
+        describe(results, name, type='Gone', meta_info_file=str(tmp_path / f'{name}.txt'))
+    report(*BOTH, status=status)
+    assert ('cannot be compared: measured with meta_info_file' in capsys.readouterr().err) == (status == 2)
