@@ -47,6 +47,8 @@ def validate(model, dataloader, current_iter: int | str, tb_logger, save_img: bo
     suffix = current_iter if model.opt['is_train'] else val_opt.get('suffix') or model.opt['name']
     folder = Path(model.opt['path']['visualization'], name)
     rank, world_size = get_dist_info()
+    if metrics and 'mean' in getattr(dataset, 'data_info', {}).get('folder', ()):
+        raise UserError(f'{name}: no clip may be called mean, as the mean over clips is in metrics.json; rename it')
 
     results: Results = {}
     # Every process runs the network equally often (a wrapped one may wait for the others), so the last item may repeat.
@@ -156,7 +158,9 @@ def _report(model, dataset: str, metrics: list[str], results: Results, current_i
 
     model._initialize_best_metric_results(dataset)
     lines = [f'Validation {dataset}']
-    shown = clips if len(clips) <= MAX_CLIPS_IN_LOG else {}
+    # folders need not be UTF-8, as log and TensorBoard have to be
+    shown = {c.encode(errors='backslashreplace').decode(): v for c, v in clips.items()}
+    shown = shown if len(clips) <= MAX_CLIPS_IN_LOG else {}
     for metric, value in mean.items():
         lines.append(f'\t # {metric}: {value:.4f}' + ''.join(f'\t # {c}: {v[metric]:.4f}' for c, v in shown.items()))
         if model.opt['is_train']:
