@@ -67,7 +67,8 @@ def choose(compared: Compared, wanted: list[str] | None) -> list[Chosen]:
     together: dict[tuple[str, int], list[str]] = {}
     for one in chosen:
         together.setdefault((one.clip, one.frame), []).append(one.why)
-    return [Chosen(*place, ', '.join(dict.fromkeys(filter(None, why)))) for place, why in sorted(together.items())]
+    places = sorted(together, key=lambda place: (compared.clips.index(place[0]), place[1]))
+    return [Chosen(*place, ', '.join(dict.fromkeys(filter(None, together[place])))) for place in places]
 
 
 def check_wanted(wanted: list[str], data_sets: list[Compared]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from basicsr.utils.registry import METRIC_REGISTRY
 
+from basicsr_ssm.data.clip_index import natural_key
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.tables.comparison import Table, TableOfFrames, check_scale
 from basicsr_ssm.tables.report.clips_of_test import ClipsOfTest
@@ -83,7 +84,7 @@ def gather(all_results: list[Results], options: dict | None = None) -> list[Comp
 def _gather_one(name: str, all_results: list[Results], options: dict | None, how: HowMeasured) -> Compared:
     models = [results for results in all_results if name in results.means]
     methods = [Method(one.name, one.means[name], one.by_frame.get(name, {}), one) for one in models]
-    clips = sorted({clip for method in methods for clip in method.means})
+    clips = sorted({clip for method in methods for clip in method.means}, key=natural_key)
     metrics = list(dict.fromkeys(m for method in methods for values in method.means.values() for m in values))
     if 'psnr' in metrics:
         metrics.sort(key=lambda metric: metric != 'psnr')
@@ -100,6 +101,10 @@ def _gather_one(name: str, all_results: list[Results], options: dict | None, how
         absent = [clip for clip in clips if clip not in method.means]
         if absent:
             compared.notices.append(f'{method.name} was not tested on {_some(absent)}.')
+        if 'mean' in method.by_frame:
+            compared.notices.append(
+                f'The clip called mean is missing: metrics.json of {method.name} has the mean over clips in its place.'
+            )
         if not method.by_frame:
             compared.notices.append(
                 f'{method.name} has no metrics_per_frame.json, so that its curves are missing: test it again.'

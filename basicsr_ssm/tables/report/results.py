@@ -100,21 +100,43 @@ def _read(argument: str) -> Results:
     """
     name, equals, path = argument.partition('=')
     if Path(argument).is_dir() or not equals:
-        name, path = Path(argument).resolve().name, argument
+        name, path = Path(os.path.abspath(argument)).name, argument  # of a link: its own name
     folder = Path(path)
     if not folder.is_dir():
         raise UserError(f'no results folder {folder}')
     if not name:
         raise UserError(f'{argument}: the name before = is missing')
-    means = _read_metrics(folder / 'metrics.json', float)
+    return Results(
+        name,
+        folder,
+        _read_means(folder / 'metrics.json'),
+        _read_metrics(folder / 'metrics_per_frame.json', lambda values: [float(v) for v in values]) or {},
+        _read_options(folder / 'options.json'),
+    )
+
+
+def _read_means(path: Path) -> dict[str, Table]:
+    means = _read_metrics(path, float)
     if means is None:
         raise UserError(
-            f'no {folder}/metrics.json: not a results folder of `basicsr-ssm test`, or nothing was measured in it '
+            f'no {path}: not a results folder of `basicsr-ssm test`, or nothing was measured in it '
             f'(no val.metrics, or no ground truth)'
         )
     means = {dataset: {c: v for c, v in clips.items() if c != 'mean'} for dataset, clips in means.items()}
-    by_frame = _read_metrics(folder / 'metrics_per_frame.json', lambda values: [float(v) for v in values]) or {}
-    return Results(name, folder, means, by_frame, _read_json(folder / 'options.json') or {})
+    if not means:
+        raise UserError(f'{path} is empty: nothing was measured')
+    for dataset, clips in means.items():
+        if not any(clips.values()):
+            raise UserError(f'{path}: nothing was measured on {dataset}')
+    return means
+
+
+def _read_options(path: Path) -> dict:
+    options = _read_json(path) or {}
+    val = options.get('val') or {}
+    if not isinstance(val, dict) or options and not (val.get('suffix') or options.get('name')):
+        raise UserError(f'{path} is not what `basicsr-ssm test` writes: it does not say how images are called (name)')
+    return options
 
 
 def _read_metrics(path: Path, convert: Callable) -> dict[str, dict[str, dict]] | None:
@@ -137,6 +159,8 @@ def _read_json(path: Path) -> dict | None:
         content = json.loads(path.read_text(encoding='utf-8'))
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise UserError(f'cannot read {path}: {error.strerror}') from error
     except ValueError as error:
         raise UserError(f'{path} is no JSON: {error}') from error
     if not isinstance(content, dict):

@@ -1,9 +1,11 @@
 """The page, read without a browser."""
 
+import errno
 import json
 import re
 import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -246,6 +248,13 @@ def y_channel(opt):
             ('metrics_per_frame.json', '{"a": {"b": {"psnr": 3}}}'),
             'metrics_per_frame.json is not what',
         ),
+        (['results/one'], ('metrics.json', '{}'), 'results/one/metrics.json is empty: nothing was measured'),
+        (
+            ['results/one'],
+            ('metrics.json', '{"a": {}}'),
+            'results/one/metrics.json: nothing was measured on a',
+        ),
+        (['results/one'], ('options.json', '{"val": {}}'), 'results/one/options.json is not what `basicsr-ssm test`'),
         (['results/one', 'results/two'], lower_scale, 'one is for scale 4, two for scale 2: not one table'),
         (['results/one', 'results/two'], y_channel, 'psnr of one and of two cannot be compared: measured with'),
         (
@@ -264,3 +273,24 @@ def test_what_cannot_be_shown_is_said(arguments, spoil, message, results, capsys
     report(*arguments, status=2)
     assert message in capsys.readouterr().err
     assert not (results.parent / 'out/page.html').exists()
+
+
+def test_files_that_may_not_be_read(results, monkeypatch, capsys):
+    """Nor may they by root, in this test."""
+    read = Path.read_text
+
+    def denied(path, **how):
+        if path.name == 'metrics.json':
+            raise PermissionError(errno.EACCES, 'Permission denied', str(path))
+        return read(path, **how)
+
+    monkeypatch.setattr(Path, 'read_text', denied)
+    report('results/one', status=2)
+    assert 'cannot read results/one/metrics.json: Permission denied' in capsys.readouterr().err
+
+
+def test_too_large_without_frames(results, capsys):
+    shutil.rmtree(results / 'one/visualization')
+    report('results/one', '--max-size', '0.001', status=2)
+    error = capsys.readouterr().err
+    assert 'MB without any frame, more than --max-size 0.001: name fewer results' in error and 'cropped' not in error
