@@ -41,8 +41,10 @@ def check_same_selection(name: str, models: list[Results], options: dict | None,
 
 
 def _differ(one: str | None, other: str | None, read: Callable[[Path], dict | None]) -> bool:
-    if one is None or other is None or Path(one).resolve() == Path(other).resolve():
-        return one != other and None in (one, other)
+    if one is None or other is None:
+        return one != other
+    if Path(one).resolve() == Path(other).resolve():
+        return False
     ones, others = read(Path(one)), read(Path(other))
     if ones is None or others is None:
         return False  # not on this machine
@@ -51,7 +53,10 @@ def _differ(one: str | None, other: str | None, read: Callable[[Path], dict | No
 
 
 def _masks(folder: Path) -> dict[str, bytes] | None:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*.png')} or None
+    try:
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*.png')} or None
+    except OSError:
+        return None
 
 
 def _listed(path: Path) -> dict[str, list[str]] | None:

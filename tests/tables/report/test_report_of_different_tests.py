@@ -1,6 +1,8 @@
 """Results of tests that were not all run alike."""
 
+import errno
 import json
+from pathlib import Path
 
 import pytest
 from report_page import Page, edit, report
@@ -195,3 +197,16 @@ def test_other_frames_of_vimeo_are_refused(listed, status, results, tmp_path, ca
         describe(results, name, type='Gone', meta_info_file=str(tmp_path / f'{name}.txt'))
     report(*BOTH, status=status)
     assert ('cannot be compared: measured with meta_info_file' in capsys.readouterr().err) == (status == 2)
+
+
+def test_masks_that_may_not_be_read_are_as_those_of_another_machine(masked, tmp_path, monkeypatch):
+    describe(masked, 'two', mask=str(tmp_path / 'm2'))
+    read = Path.read_bytes
+
+    def denied(path):
+        if path.parent.name == 'm2':
+            raise PermissionError(errno.EACCES, 'Permission denied', str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, 'read_bytes', denied)
+    assert 'different places' in report(*BOTH)
