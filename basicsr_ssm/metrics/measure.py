@@ -24,7 +24,7 @@ def measure(options: dict, image: np.ndarray, gt: np.ndarray, clip: str, mask: n
         UserError: the sizes differ, or the metric takes a mask and there is none.
     """
     frames = {'img': image, 'img2': gt}
-    if 'mask' in inspect.signature(METRIC_REGISTRY.get(options['type'])).parameters:
+    if takes_mask(options):
         if mask is None:
             raise UserError(f'clip {clip}: {options["type"]} needs a mask: set the option mask of the data set')
         frames['mask'] = mask
@@ -34,3 +34,8 @@ def measure(options: dict, image: np.ndarray, gt: np.ndarray, clip: str, mask: n
         raise UserError(
             f'clip {clip}: restored frame {image.shape[:2]}, ground truth {gt.shape[:2]}: {error}'
         ) from error
+
+
+def takes_mask(options: dict) -> bool:
+    """Whether a metric is of the part of a frame inside a mask."""
+    return 'mask' in inspect.signature(METRIC_REGISTRY.get(options['type'])).parameters

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import write_json
 from basicsr_ssm.metrics import measure
+from basicsr_ssm.models.frame_stem import frame_stem
 from basicsr_ssm.models.saving import save_png
 from basicsr_ssm.segments.chunks import overlapping_chunks, usual_overlap
 
@@ -46,6 +47,8 @@ def validate(model, dataloader, current_iter: int | str, tb_logger, save_img: bo
     suffix = current_iter if model.opt['is_train'] else val_opt.get('suffix') or model.opt['name']
     folder = Path(model.opt['path']['visualization'], name)
     rank, world_size = get_dist_info()
+    if metrics and 'mean' in getattr(dataset, 'data_info', {}).get('folder', ()):
+        raise UserError(f'{name}: no clip may be called mean, as the mean over clips is in metrics.json; rename it')
 
     results: Results = {}
     # Every process runs the network equally often (a wrapped one may wait for the others), so the last item may repeat.
@@ -120,14 +123,11 @@ def _frames(
         if gt is not None and len(gt) != len(output):
             raise UserError(f'clip {item["folder"]}: {len(output)} frames restored, but {len(gt)} of ground truth')
         for frame, restored in enumerate(output):
-            yield frame, f'{frame:08d}', restored, None if gt is None else gt[frame]
+            yield frame, frame_stem(item, frame), restored, None if gt is None else gt[frame]
         return
     if gt is not None and gt.dim() == 4:  # val.center_frame_only on a clip whose ground truth is whole
         gt = gt[len(gt) // 2]
-    path = Path(item['lq_path']) if item.get('lq_path') else Path('center')
-    # Vimeo-90K's frames all have the same name in folders of their own
-    stem = '_'.join(path.parts[-3:-1]) if item['folder'] == 'vimeo90k' else path.stem
-    yield int(str(item.get('idx', 0)).split('/')[0]), stem, output, gt
+    yield int(str(item.get('idx', 0)).split('/')[0]), frame_stem(item, None), output, gt
 
 
 def _gather(results: Results) -> Results:
@@ -158,7 +158,9 @@ def _report(model, dataset: str, metrics: list[str], results: Results, current_i
 
     model._initialize_best_metric_results(dataset)
     lines = [f'Validation {dataset}']
-    shown = clips if len(clips) <= MAX_CLIPS_IN_LOG else {}
+    # folders need not be UTF-8, as log and TensorBoard have to be
+    shown = {c.encode(errors='backslashreplace').decode(): v for c, v in clips.items()}
+    shown = shown if len(clips) <= MAX_CLIPS_IN_LOG else {}
     for metric, value in mean.items():
         lines.append(f'\t # {metric}: {value:.4f}' + ''.join(f'\t # {c}: {v[metric]:.4f}' for c, v in shown.items()))
         if model.opt['is_train']:

@@ -102,6 +102,7 @@ def _picture(dataset, folder: Path, opt: dict) -> np.ndarray | None:
     from basicsr.utils import tensor2img
 
     from basicsr_ssm.data.frame_store import FolderFrames
+    from basicsr_ssm.models.frame_stem import frame_stem
     from basicsr_ssm.tables.comparison import frame_pairs, side_by_side, upsampled
 
     item = _middle(dataset)
@@ -110,7 +111,8 @@ def _picture(dataset, folder: Path, opt: dict) -> np.ndarray | None:
     pairs = list(frame_pairs(item))
     frame = len(pairs) // 2
     suffix = opt['val'].get('suffix') or opt['name']
-    file = folder / item['folder'] / f'{_stem(item, frame)}_{suffix}.png'
+    stem = frame_stem(item, frame if item['gt'].dim() == 4 else None)
+    file = folder / item['folder'] / f'{stem}_{suffix}.png'
     if not file.exists():
         return None
     restored = FolderFrames(file.parent).read(file.name)
@@ -137,12 +139,3 @@ def _middle(dataset) -> dict:
     if not frames or 'gt' not in item or item['gt'].dim() == 4:
         return item
     return dataset[index - int(place) + int(frames) // 2]
-
-
-def _stem(item: dict, frame: int) -> str:
-    """Under which name the test saves a frame: its number in a clip, the name of its own file in a window."""
-    if item['gt'].dim() == 4:
-        return f'{frame:08d}'
-    path = Path(item.get('lq_path') or 'center')
-    # Vimeo-90K's frames all have the same name in folders of their own
-    return '_'.join(path.parts[-3:-1]) if item['folder'] == 'vimeo90k' else path.stem

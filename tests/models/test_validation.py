@@ -1,5 +1,8 @@
 import json
+import logging
 import math
+import os
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -138,6 +141,35 @@ def test_of_very_many_clips_the_log_shows_only_the_mean(tmp_path, monkeypatch):
         model_of('VideoSSMModel', tmp_path).validation(loader_of(dataset), 'x', None, False)
         assert '# psnr: ' in logged[-1] and ('clip_b' in logged[-1]) == clips_shown
         assert set(json.loads((tmp_path / 'metrics.json').read_text())['x']) == {'clip_a', 'clip_b', 'mean'}
+
+
+def test_clips_whose_names_are_not_utf8(tmp_path, capsys):
+    """Logging does not raise: it prints an error, and the line is missing in the file."""
+    name = os.fsdecode(b'caf\xe9')
+    logged = validation.get_root_logger()
+    handler = logging.FileHandler(tmp_path / 'x.log', encoding='utf-8')
+    logged.addHandler(handler)
+    written = []
+    board = SimpleNamespace(add_scalar=lambda tag, *value: written.append(tag.encode()))
+    dataset = TinyTestClips({'name': 'x', 'folders': [name]})
+    try:
+        model_of('VideoSSMModel', tmp_path).validation(loader_of(dataset), 'x', board, False)
+    finally:
+        logged.removeHandler(handler)
+    assert 'Logging error' not in capsys.readouterr().err
+    assert r'# caf\udce9: ' in (tmp_path / 'x.log').read_text() and rb'metrics/x/psnr/caf\udce9' in written
+    assert set(json.loads((tmp_path / 'metrics.json').read_text())['x']) == {name, 'mean'}
+
+
+def test_a_clip_is_not_called_mean(tmp_path):
+    """It would not be in metrics.json."""
+    dataset = TinyTestClips({'name': 'x', 'folders': ['a', 'mean']})
+    with pytest.raises(validation.UserError, match='x: no clip may be called mean'):
+        model_of('VideoSSMModel', tmp_path).validation(loader_of(dataset), 'x', None, False)
+    unmeasured = model_of('VideoSSMModel', tmp_path)
+    unmeasured.opt['val']['metrics'] = None
+    unmeasured.validation(loader_of(dataset), 'x', None, True)
+    assert (tmp_path / 'visualization/x/mean/00000000_tiny.png').exists()
 
 
 def test_infinite_psnr_is_json(tmp_path):

@@ -3,57 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.tables.comparison import TableOfFrames, bicubic_per_frame, check_scale, frame_pairs, upsampled
-
-_PATHS = ('dataroot_gt', 'dataroot_lq', 'dataroot_flow', 'meta_info_file', 'mask')
+from basicsr_ssm.models.frame_stem import frame_stem
+from basicsr_ssm.tables.comparison import TableOfFrames, bicubic_per_frame, frame_pairs, upsampled
+from basicsr_ssm.tables.report.comparable import HowMeasured
+from basicsr_ssm.tables.report.described import described
 
 
 class ClipsOfTest:
     """One data set of a test, built anew from its options.
 
     Args:
-        options: of the test, as options.json keeps them or an option file gives them.
+        options: of the test, as options.json keeps them or an option file gives them; only where its clips lie is taken
+            from there.
         name: of the data set.
+        how: its results were measured.
 
     Raises:
         UserError: the options have no such data set, or it cannot be opened.
     """
 
-    def __init__(self, options: dict, name: str):
+    def __init__(self, options: dict, name: str, how: HowMeasured):
         from basicsr.data import build_dataset
 
-        described = [opt for opt in (options.get('datasets') or {}).values() if opt.get('name') == name]
-        if not described:
+        opt = described(options, name)
+        if opt is None:
             raise UserError(f'the options of the test do not describe {name!r}')
-        self._scale = options.get('scale')
-        self._metrics = (options.get('val') or {}).get('metrics') or {}
-        if not self._scale or not self._metrics:
-            raise UserError('the options of the test have no scale or no val.metrics')
-        check_scale(self._scale)
+        self._scale, self._metrics = how.scale, how.metrics
         try:
-            self._dataset = build_dataset(_anchored(described[0], options.get('working_directory', '.')))
+            self._dataset = build_dataset(opt)
         except (OSError, KeyError, AssertionError) as error:  # BasicSR's own data sets have no words for it
             raise UserError(f'{type(error).__name__}: {error}') from error
         self._places: dict[str, list[tuple[int, int]]] = {}
+        self._stems: dict[str, list[str]] = {}
 
     def bicubic(self, clips: Collection[str]) -> TableOfFrames:
         """Metrics of each frame of these clips, up-sampled by MATLAB's bicubic."""
         return bicubic_per_frame(self._items(clips), self._metrics, self._scale)
 
     def _items(self, clips: Collection[str]) -> Iterator[dict]:
-        self._places = {}
+        self._places, self._stems = {}, {}
         for index in tqdm(range(len(self._dataset)), desc='Bicubic', unit='clip', disable=None):
             item = self._dataset[index]
             if item['folder'] in clips and 'gt' in item:
-                frames = len(item['gt']) if item['gt'].dim() == 4 else 1
-                self._places.setdefault(item['folder'], []).extend((index, i) for i in range(frames))
+                numbers = range(len(item['gt'])) if item['gt'].dim() == 4 else [None]
+                self._places.setdefault(item['folder'], []).extend((index, i or 0) for i in numbers)
+                self._stems.setdefault(item['folder'], []).extend(frame_stem(item, i) for i in numbers)
                 yield item
+
+    def stems(self, clip: str) -> list[str]:
+        """Under which a test saves the frames of a clip, in their order; [] unless `bicubic` has gone through it."""
+        return self._stems.get(clip, [])
 
     def frame(self, clip: str, frame: int) -> tuple[np.ndarray, np.ndarray]:
         """Bicubic and ground truth of a frame of the clips that `bicubic` has gone through; uint8 BGR (h, w, 3)."""
@@ -62,8 +66,3 @@ class ClipsOfTest:
         index, place = self._places[clip][frame]
         lq, gt = list(frame_pairs(self._dataset[index]))[place]
         return upsampled(lq, self._scale), tensor2img([gt])
-
-
-def _anchored(opt: dict, directory: str) -> dict:
-    """Options of a data set with their paths as they were where the test ran."""
-    return {k: str(Path(directory, v)) if k in _PATHS and isinstance(v, str) else v for k, v in opt.items()}

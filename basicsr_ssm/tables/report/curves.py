@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 360, 170
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 22  # margins, for the numbers at the axes
 
 
-def curve(title: str, values: dict[str, list[float]], colours: dict[str, str], unit: str, digits: int) -> str:
+@dataclass(frozen=True)
+class Stroke:
+    """How the line of a method looks: a CSS colour, and lengths of dashes and gaps, '' for none."""
+
+    colour: str
+    dashes: str = ''
+
+    @property
+    def svg(self) -> str:
+        dashed = f' stroke-dasharray="{self.dashes}"' if self.dashes else ''
+        return f'stroke="{escape(self.colour)}"{dashed}'
+
+
+def curve(title: str, values: dict[str, list[float]], strokes: dict[str, Stroke], unit: str, digits: int) -> str:
     """A figure with one line for each method.
 
     Args:
         title: of the figure, the clip's name.
         values: {method: value of each frame}; what is not finite is a gap.
-        colours: {method: CSS colour}.
+        strokes: {method: how its line looks}.
         unit: for the description read aloud, such as 'PSNR in dB'.
         digits: after the point, of the values shown on hovering.
     """
@@ -38,7 +52,7 @@ def curve(title: str, values: dict[str, list[float]], colours: dict[str, str], u
         x = place(frame, low)[0]
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="middle">{frame}</text>')
     for name, its in values.items():
-        parts += _line([place(i, v) if math.isfinite(v) else None for i, v in enumerate(its)], colours[name])
+        parts += _line([place(i, v) if math.isfinite(v) else None for i, v in enumerate(its)], strokes[name])
     shown = {name: [_shown(v, digits) for v in its] for name, its in values.items()}
     sides = json.dumps({'frames': n, 'left': LEFT, 'right': WIDTH - RIGHT})
     return (
@@ -50,7 +64,7 @@ def curve(title: str, values: dict[str, list[float]], colours: dict[str, str], u
     )
 
 
-def _line(places: list[tuple[float, float] | None], colour: str) -> list[str]:
+def _line(places: list[tuple[float, float] | None], stroke: Stroke) -> list[str]:
     """Lines through neighbours, and dots for those that have none."""
     runs, parts = [[]], []
     for place in places:
@@ -60,10 +74,10 @@ def _line(places: list[tuple[float, float] | None], colour: str) -> list[str]:
             runs[-1].append(place)
     for run in filter(None, runs):
         if len(run) == 1:
-            parts.append(f'<circle cx="{run[0][0]:.1f}" cy="{run[0][1]:.1f}" r="2.5" fill="{escape(colour)}"/>')
+            parts.append(f'<circle cx="{run[0][0]:.1f}" cy="{run[0][1]:.1f}" r="2.5" fill="{escape(stroke.colour)}"/>')
         else:
             points = ' '.join(f'{x:.1f},{y:.1f}' for x, y in run)
-            parts.append(f'<polyline points="{points}" stroke="{escape(colour)}"/>')
+            parts.append(f'<polyline points="{points}" {stroke.svg}/>')
     return parts
 
 

@@ -67,7 +67,8 @@ def choose(compared: Compared, wanted: list[str] | None) -> list[Chosen]:
     together: dict[tuple[str, int], list[str]] = {}
     for one in chosen:
         together.setdefault((one.clip, one.frame), []).append(one.why)
-    return [Chosen(*place, ', '.join(dict.fromkeys(filter(None, why)))) for place, why in sorted(together.items())]
+    places = sorted(together, key=lambda place: (compared.clips.index(place[0]), place[1]))
+    return [Chosen(*place, ', '.join(dict.fromkeys(filter(None, together[place])))) for place in places]
 
 
 def check_wanted(wanted: list[str], data_sets: list[Compared]) -> None:
@@ -129,9 +130,10 @@ def load(compared: Compared, chosen: Chosen) -> dict[str, np.ndarray]:
     """
     clip, frame = chosen.clip, chosen.frame
     counts = {_count_of(method.by_frame[clip]) for method in compared.methods if clip in method.by_frame}
+    stems = compared.source.stems(clip) if compared.source else ()
     versions, files = {}, {}
     for method in compared.methods:
-        saved = method.results.pictures(compared.name, clip) if method.results else []
+        saved = method.results.pictures(compared.name, clip, stems) if method.results else []
         if not saved or len(counts) > 1:
             continue
         if counts and len(saved) not in counts:
@@ -140,7 +142,7 @@ def load(compared: Compared, chosen: Chosen) -> dict[str, np.ndarray]:
                 f'which is which? Test it again'
             )
         if frame < len(saved):
-            versions[method.name] = method.results.picture(compared.name, clip, frame)
+            versions[method.name] = method.results.picture(compared.name, clip, frame, stems)
             files[method.name] = saved[frame]
     if versions and compared.bicubic is not None and clip in compared.bicubic.by_frame:
         low, truth = compared.source.frame(clip, frame)

@@ -78,10 +78,11 @@ for (const article of document.querySelectorAll('.frame')) {
     const canvas = make('canvas', {role: 'img', 'aria-label': `${image.alt}, magnified`});
     image.before(canvas);
     image.style.display = 'none';
-    return {name, image, canvas};
+    return {name, image, canvas, figure};
   });
   const [w, h] = ['width', 'height'].map((side) => +versions[0].image.getAttribute(side));
-  let [x, y] = article.dataset.detail.split(' ').map(Number);
+  let [x, y] = article.dataset.detail.split(' ').map(Number);  // wanted
+  let middle = [x, y];  // shown: the magnified square ends where the frame does
 
   const stage = make('div', {
     class: 'stage', tabindex: '0', role: 'group',
@@ -131,7 +132,8 @@ for (const article of document.querySelectorAll('.frame')) {
   }
   function magnify() {
     const ratio = window.devicePixelRatio || 1;
-    const size = Math.round(versions[0].canvas.clientWidth * ratio);
+    // whole screen pixels: a canvas of a fraction more or less would be interpolated
+    const size = Math.floor(versions[0].figure.getBoundingClientRect().width * ratio + 0.01);
     if (!size) return;
     const scale = Math.max(1, Math.round(zoom.value * ratio));  // screen pixels for each pixel: a whole number, all alike
     const shown = size / scale;
@@ -140,10 +142,12 @@ for (const article of document.querySelectorAll('.frame')) {
     const top = shown < h ? Math.round(clamp(y - shown / 2, 0, h - shown)) : -Math.floor((shown - h) / 2);
     for (const {image, canvas} of versions) {
       canvas.width = canvas.height = size;
+      canvas.style.width = canvas.style.height = `${size / ratio}px`;
       const context = canvas.getContext('2d');
       context.imageSmoothingEnabled = false;
       context.drawImage(image, -left * scale, -top * scale, w * scale, h * scale);
     }
+    middle = [left + shown / 2, top + shown / 2];
     const from = [clamp(left, 0, w), clamp(top, 0, h)];
     const to = [clamp(left + shown, 0, w), clamp(top + shown, 0, h)];
     Object.assign(loupe.style, {
@@ -158,25 +162,45 @@ for (const article of document.querySelectorAll('.frame')) {
   }
 
   let dragged = null;
+  let before = null;
   stage.addEventListener('pointerdown', (event) => {
+    if (event.button !== 0) return;
+    const mouse = event.pointerType === 'mouse';
     const box = stage.getBoundingClientRect();
     const distance = Math.abs(event.clientX - box.left - box.width * range.value / 100);
-    dragged = distance <= (event.pointerType === 'mouse' ? 18 : 28) ? 'divider' : 'loupe';
+    // a finger may be about to scroll the page: it magnifies where it leaves the picture
+    dragged = distance <= (mouse ? 18 : 28) ? 'divider' : mouse ? 'loupe' : 'tap';
+    before = range.value;
     stage.setPointerCapture(event.pointerId);
     drag(event);
   });
   stage.addEventListener('pointermove', drag);
-  for (const end of ['pointerup', 'pointercancel']) stage.addEventListener(end, () => { dragged = null; });
-  function drag(event) {
+  stage.addEventListener('pointerup', (event) => {
+    if (dragged === 'tap') moveToPointer(event);
+    dragged = null;
+  });
+  stage.addEventListener('pointercancel', () => {  // it did scroll
+    if (dragged === 'divider') range.value = before;
+    split();
+    dragged = null;
+  });
+  function placeOf(event) {
     const box = stage.getBoundingClientRect();
-    const [across, down] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height, box.width];
+  }
+  function moveToPointer(event) {
+    const [across, down] = placeOf(event);
+    moveTo(across * w, down * h);
+  }
+  function drag(event) {
+    const [across, , width] = placeOf(event);
     if (!dragged) {
-      stage.style.cursor = Math.abs(across - range.value / 100) * box.width <= 18 ? 'ew-resize' : '';
+      stage.style.cursor = Math.abs(across - range.value / 100) * width <= 18 ? 'ew-resize' : '';
     } else if (dragged === 'divider') {
       range.value = 100 * across;
       split();
-    } else {
-      moveTo(across * w, down * h);
+    } else if (dragged === 'loupe') {
+      moveToPointer(event);
     }
   }
   stage.addEventListener('keydown', (event) => {
@@ -184,10 +208,10 @@ for (const article of document.querySelectorAll('.frame')) {
     const by = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];
     if (!by) return;
     event.preventDefault();
-    moveTo(x + step * by[0], y + step * by[1]);
+    moveTo(middle[0] + step * by[0], middle[1] + step * by[1]);
   });
   range.addEventListener('input', split);
   update();
   Promise.all(versions.map(({image}) => image.decode().catch(() => {}))).then(magnify);
-  new ResizeObserver(magnify).observe(versions[0].canvas);
+  new ResizeObserver(magnify).observe(viewer);  // as wide as all versions, and none of its size comes from here
 }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 
-from basicsr_ssm.tables.report.curves import curve
+from basicsr_ssm.tables.report.curves import Stroke, curve
 from basicsr_ssm.tables.report.frames import Picture
 from basicsr_ssm.tables.report.gather import Compared, Method
 from basicsr_ssm.tables.report.results import BICUBIC, GROUND_TRUTH
@@ -17,7 +17,10 @@ from basicsr_ssm.version import __version__
 CURVES_SHOWN = 12  # clips whose curves are seen at once; the others unfold
 # Okabe and Ito's colours, told apart by colour-blind eyes, too
 _COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#b8860b', '#56b4e9', '#6a51a3')
-_BICUBIC_COLOUR = '#8a8f98'
+_DASHES = ('', '7 3', '2 3', '9 3 2 3')  # where there are more models than colours
+_BICUBIC = Stroke('#8a8f98')
+# small frames are enlarged up to these, pixels of the page
+_WIDTH, _HEIGHT = 768, 1024
 # nothing is fetched, whatever the page's text says
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
@@ -25,7 +28,8 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-
 def as_html(data_sets: Sequence[tuple[Compared, Sequence[Picture]]]) -> str:
     """The page about data sets and the frames to show of each."""
     names = list(dict.fromkeys(m.name for compared, _ in data_sets for m in compared.methods if m.results))
-    colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(names)} | {BICUBIC: _BICUBIC_COLOUR}
+    looks = [Stroke(colour, dashes) for dashes in _DASHES for colour in _COLOURS]
+    strokes = {name: looks[i % len(looks)] for i, name in enumerate(names)} | {BICUBIC: _BICUBIC}
     title = f'Results: {", ".join(compared.name for compared, _ in data_sets)}'
     text = files('basicsr_ssm.tables.report')
     parts = [
@@ -34,21 +38,21 @@ def as_html(data_sets: Sequence[tuple[Compared, Sequence[Picture]]]) -> str:
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>{escape(title)}</title>',
         f'<style>{text.joinpath("page.css").read_text()}</style></head><body><main>',
         f'<h1>{escape(title)}</h1><p class="about">{escape(" · ".join(names))}</p>',
-        *(_data_set(compared, pictures, colours) for compared, pictures in data_sets),
+        *(_data_set(compared, pictures, strokes) for compared, pictures in data_sets),
         f'<footer>Written by basicsr-ssm {__version__}.</footer></main>',
         f'<script>{text.joinpath("page.js").read_text()}</script></body></html>',
     ]
     return '\n'.join(parts)
 
 
-def _data_set(compared: Compared, pictures: Sequence[Picture], colours: dict[str, str]) -> str:
+def _data_set(compared: Compared, pictures: Sequence[Picture], strokes: dict[str, Stroke]) -> str:
     notices = ''.join(f'<li>{escape(notice)}</li>' for notice in compared.notices)
     return '\n'.join(
         [
             f'<section><h2>{escape(compared.name)}</h2>',
             f'<ul class="notices">{notices}</ul>' if notices else '',
             _table(compared),
-            *(_curves(compared, metric, colours, i == 0) for i, metric in enumerate(compared.metrics)),
+            *(_curves(compared, metric, strokes, i == 0) for i, metric in enumerate(compared.metrics)),
             '<h3>Frames</h3>' if pictures else '',
             *(_picture(compared, picture) for picture in pictures),
             '</section>',
@@ -128,17 +132,17 @@ def _number(value: float | None, metric: str) -> str:
 # ---------------------------------------------------------------- curves
 
 
-def _curves(compared: Compared, metric: str, colours: dict[str, str], is_open: bool) -> str:
+def _curves(compared: Compared, metric: str, strokes: dict[str, Stroke], is_open: bool) -> str:
     figures = []
     for clip in compared.clips:
         values = {m.name: m.by_frame[clip][metric] for m in compared.methods if metric in m.by_frame.get(clip, {})}
         if any(values.values()):
-            figures.append(curve(clip, values, colours, _label(metric), _digits(metric)))
+            figures.append(curve(clip, values, strokes, _label(metric), _digits(metric)))
     if not figures:
         return ''
     shown = {m.name for m in compared.methods if m.by_frame}
     legend = ''.join(
-        f'<li><i style="background:{colours[m.name]}"></i>{escape(m.name)}</li>'
+        f'<li><svg aria-hidden="true"><path d="M0 2H26" {strokes[m.name].svg}/></svg>{escape(m.name)}</li>'
         for m in compared.methods
         if m.name in shown
     )
@@ -171,7 +175,7 @@ def _picture(compared: Compared, picture: Picture) -> str:
         for name, png in picture.versions.items()
     )
     # small frames are enlarged by a whole number, so that all of their pixels are equally large
-    width = w * max(1, 768 // w)
+    width = w * max(1, min(_WIDTH // w, _HEIGHT // h))
     detail = ' '.join(map(str, reversed(picture.detail)))
     return (
         f'<article class="frame" data-left="{escape(left)}" data-right="{escape(right)}" data-detail="{detail}" '

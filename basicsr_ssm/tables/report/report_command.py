@@ -68,9 +68,10 @@ def run(args: argparse.Namespace) -> int:
         frames.append([(chosen, versions) for chosen, versions in loaded if versions])
         _notice_missing_pictures(compared)
     page, side = _page_that_fits(data_sets, frames, args.max_size)
-    with writing(args.output):
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-    write_file(args.output, page)
+    output = args.output.resolve()  # a link stays one
+    with writing(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+    write_file(output, page)
     for compared in data_sets:
         for notice in compared.notices + compared.causes:
             print(f'{compared.name}: {notice}', file=sys.stderr)
@@ -107,10 +108,13 @@ def _page_that_fits(data_sets: list, frames: list, max_size: float) -> tuple[byt
     largest = max((n for some in frames for _, images in some for v in images.values() for n in v.shape[:2]), default=0)
     for side in [SIDES[0], *(side for side in SIDES[1:] if side < largest)]:
         pictures = [[picture(c, *one, side) for one in some] for c, some in zip(data_sets, frames, strict=True)]
-        page = as_html(list(zip(data_sets, pictures, strict=True))).encode()
+        content = as_html(list(zip(data_sets, pictures, strict=True)))
+        page = content.encode(errors='backslashreplace')  # names need not be UTF-8
         if len(page) <= max_size * 1e6:
             return page, side
+    what, tip = f'with frames cropped to {side} pixels', 'show fewer (--frames)'
+    if not largest:
+        what, tip = 'without any frame', 'name fewer results'
     raise UserError(
-        f'the page would have {len(page) / 1e6:.1f} MB with frames cropped to {side} pixels, more than --max-size '
-        f'{max_size:g}: show fewer (--frames), or allow more'
+        f'the page would have {len(page) / 1e6:.1f} MB {what}, more than --max-size {max_size:g}: {tip}, or allow more'
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 from basicsr_ssm.data.frame_store import FolderFrames
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.tables.comparison import Table, TableOfFrames
+from basicsr_ssm.tables.results_files import read_json, read_metrics
 
 BICUBIC, GROUND_TRUTH = 'bicubic', 'ground truth'
 
@@ -34,33 +35,50 @@ class Results:
     by_frame: dict[str, TableOfFrames]
     options: dict
 
-    @property
-    def metrics(self) -> dict[str, dict]:
-        """{metric: its options}, where they are known."""
-        return (self.options.get('val') or {}).get('metrics') or {}
+    def pictures(self, dataset: str, clip: str, stems: Sequence[str] = ()) -> list[str]:
+        """Names of the saved frames of a clip, below visualization/<dataset>/<clip>, in the order of the frames.
 
-    def pictures(self, dataset: str, clip: str) -> list[str]:
-        """Names of the saved frames of a clip, below visualization/<dataset>/<clip>, in the order of the frames."""
-        val = self.options.get('val') or {}
-        end = f'_{val.get("suffix") or self.options["name"]}.png' if self.options else '.png'
+        Args:
+            stems: under which a test on the same data saves them, in their order. Without, or where the model ran on
+                another kind of data set (windows that keep the names of files, whole clips that are numbered), they are
+                in the order in which BasicSR lists files.
+        """
+        end = f'_{self._suffix}.png' if self.options else '.png'
         folder = self.folder / 'visualization' / dataset / clip
-        return sorted(file.name for file in folder.glob('*.png') if file.name.endswith(end))
+        names = [file.name for file in folder.glob('*.png') if file.name.endswith(end)]
+        if not self.options:
+            end = _common_end(names)
+        saved = {name.removesuffix(end): name for name in names}
+        # never some by their stems and others by their places: numbers may begin with 0 or 1
+        if saved.keys() == set(stems):
+            return [saved[stem] for stem in stems]
+        return [saved[stem] for stem in sorted(saved, key=lambda stem: f'{stem}.')]  # a file's suffix takes part
 
-    def picture(self, dataset: str, clip: str, frame: int) -> np.ndarray:
-        """A saved frame, uint8 BGR (h, w, 3).
+    def picture(self, dataset: str, clip: str, frame: int, stems: Sequence[str] = ()) -> np.ndarray:
+        """A saved frame, uint8 BGR (h, w, 3); stems as for `pictures`.
 
         Raises:
             DatasetError: it is truncated or cannot be read; the message names the file.
         """
         folder = self.folder / 'visualization' / dataset / clip
-        return FolderFrames(folder).read(self.pictures(dataset, clip)[frame])
+        return FolderFrames(folder).read(self.pictures(dataset, clip, stems)[frame])
+
+    @property
+    def _suffix(self) -> str:
+        return (self.options.get('val') or {}).get('suffix') or self.options['name']
+
+
+def _common_end(names: list[str]) -> str:
+    """The _<suffix>.png in which all names end."""
+    shared = os.path.commonprefix([name[::-1] for name in names])[::-1]
+    return shared[max(0, shared.find('_')) :]
 
 
 def read_all(arguments: list[str]) -> list[Results]:
     """The results of each FOLDER or NAME=FOLDER.
 
     Raises:
-        UserError: see `_read`; two of the same name; metrics that were not measured alike.
+        UserError: see `_read`; two of the same name.
     """
     results = [_read(argument) for argument in arguments]
     for i, one in enumerate(results):
@@ -71,20 +89,7 @@ def read_all(arguments: list[str]) -> list[Results]:
                 raise UserError(
                     f'{other.folder} and {one.folder} are both called {one.name}; give them names: NAME=FOLDER'
                 )
-            _check_comparable(other, one)
     return results
-
-
-def _check_comparable(one: Results, other: Results) -> None:
-    for metric in one.metrics.keys() & other.metrics.keys():
-        if one.metrics[metric] != other.metrics[metric]:
-            raise UserError(
-                f'{metric} of {one.name} and of {other.name} cannot be compared: measured with {one.metrics[metric]} '
-                f'and with {other.metrics[metric]}; test both with the same val.metrics'
-            )
-    scales = [results.options.get('scale') for results in (one, other)]
-    if None not in scales and scales[0] != scales[1]:
-        raise UserError(f'{one.name} is for scale {scales[0]}, {other.name} for scale {scales[1]}: not one table')
 
 
 def _read(argument: str) -> Results:
@@ -95,45 +100,40 @@ def _read(argument: str) -> Results:
     """
     name, equals, path = argument.partition('=')
     if Path(argument).is_dir() or not equals:
-        name, path = Path(argument).resolve().name, argument
+        name, path = Path(os.path.abspath(argument)).name, argument  # of a link: its own name
     folder = Path(path)
     if not folder.is_dir():
         raise UserError(f'no results folder {folder}')
     if not name:
         raise UserError(f'{argument}: the name before = is missing')
-    means = _read_metrics(folder / 'metrics.json', float)
+    return Results(
+        name,
+        folder,
+        _read_means(folder / 'metrics.json'),
+        read_metrics(folder / 'metrics_per_frame.json', lambda values: [float(v) for v in values]) or {},
+        _read_options(folder / 'options.json'),
+    )
+
+
+def _read_means(path: Path) -> dict[str, Table]:
+    means = read_metrics(path, float)
     if means is None:
         raise UserError(
-            f'no {folder}/metrics.json: not a results folder of `basicsr-ssm test`, or nothing was measured in it '
+            f'no {path}: not a results folder of `basicsr-ssm test`, or nothing was measured in it '
             f'(no val.metrics, or no ground truth)'
         )
     means = {dataset: {c: v for c, v in clips.items() if c != 'mean'} for dataset, clips in means.items()}
-    by_frame = _read_metrics(folder / 'metrics_per_frame.json', lambda values: [float(v) for v in values]) or {}
-    return Results(name, folder, means, by_frame, _read_json(folder / 'options.json') or {})
+    if not means:
+        raise UserError(f'{path} is empty: nothing was measured')
+    for dataset, clips in means.items():
+        if not any(clips.values()):
+            raise UserError(f'{path}: nothing was measured on {dataset}')
+    return means
 
 
-def _read_metrics(path: Path, convert: Callable) -> dict[str, dict[str, dict]] | None:
-    """{data set: {clip: {metric: convert(value)}}}; float() reads the strings that stand for infinity and NaN."""
-    content = _read_json(path)
-    if content is None:
-        return None
-    try:
-        return {
-            dataset: {clip: {m: convert(v) for m, v in metrics.items()} for clip, metrics in clips.items()}
-            for dataset, clips in content.items()
-        }
-    except (AttributeError, TypeError, ValueError) as error:
-        raise UserError(f'{path} is not what `basicsr-ssm test` writes: {error}') from error
-
-
-def _read_json(path: Path) -> dict | None:
-    """What is in a file; None without the file."""
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise UserError(f'{path} is no JSON: {error}') from error
-    if not isinstance(content, dict):
-        raise UserError(f'{path} is not what `basicsr-ssm test` writes')
-    return content
+def _read_options(path: Path) -> dict:
+    options = read_json(path) or {}
+    val = options.get('val') or {}
+    if not isinstance(val, dict) or options and not (val.get('suffix') or options.get('name')):
+        raise UserError(f'{path} is not what `basicsr-ssm test` writes: it does not say how images are called (name)')
+    return options

@@ -1,68 +1,21 @@
 """The page, read without a browser."""
 
-import base64
+import errno
 import json
 import re
 import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from basicsr.utils import tensor2img
+from report_page import Page, edit, report
 from report_results import CLIPS
 from tiny_training import N_FRAMES, made_up_clip
 
-from basicsr_ssm import cli
 from basicsr_ssm.tables.comparison import bicubic_per_frame, upsampled
-
-VOID = {'meta', 'img', 'path', 'circle', 'input', 'br'}
-
-
-class Page(HTMLParser):
-    """What is in a page: {alt: image}, text, and the attributes that fetch something."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.images, self.text, self.fetched, self.rows = [], {}, [], [], []
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        attrs = dict(attrs)
-        if tag not in VOID:
-            self.open.append(tag)
-        self.fetched += [attrs[name] for name in ('src', 'href', 'srcset', 'data', 'action') if attrs.get(name)]
-        if tag == 'img':
-            kind, content = attrs['src'].split(',')
-            assert kind == 'data:image/png;base64'
-            image = cv2.imdecode(np.frombuffer(base64.b64decode(content, validate=True), np.uint8), cv2.IMREAD_COLOR)
-            assert image.shape[:2] == (int(attrs['height']), int(attrs['width']))
-            self.images[attrs['alt']] = image
-        if tag == 'tr':
-            self.rows.append([])
-        if tag in ('td', 'th') and 'colspan' not in attrs and self.rows:
-            self.rows[-1].append('')
-
-    def handle_startendtag(self, tag, attrs):
-        assert not dict(attrs).keys() & {'src', 'href'}
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not {'script', 'style'} & set(self.open):
-            self.text.append(data)
-        if {'td', 'th'} & set(self.open) and self.rows[-1]:
-            self.rows[-1][-1] += data
-
-
-def report(*arguments, status=0):
-    assert cli.main(['report', *arguments, '--output', 'out/page.html']) == status
-    if status == 0:
-        with open('out/page.html', encoding='utf-8') as file:
-            return file.read()
 
 
 def both():
@@ -164,12 +117,6 @@ def test_curves_have_every_value(results):
 
 
 # ---------------------------------------------------------------- gaps, and what is damaged
-
-
-def edit(path, change):
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
 
 
 def test_clips_of_some_models_are_shown_with_gaps(results, capsys):
@@ -301,6 +248,13 @@ def y_channel(opt):
             ('metrics_per_frame.json', '{"a": {"b": {"psnr": 3}}}'),
             'metrics_per_frame.json is not what',
         ),
+        (['results/one'], ('metrics.json', '{}'), 'results/one/metrics.json is empty: nothing was measured'),
+        (
+            ['results/one'],
+            ('metrics.json', '{"a": {}}'),
+            'results/one/metrics.json: nothing was measured on a',
+        ),
+        (['results/one'], ('options.json', '{"val": {}}'), 'results/one/options.json is not what `basicsr-ssm test`'),
         (['results/one', 'results/two'], lower_scale, 'one is for scale 4, two for scale 2: not one table'),
         (['results/one', 'results/two'], y_channel, 'psnr of one and of two cannot be compared: measured with'),
         (
@@ -319,3 +273,24 @@ def test_what_cannot_be_shown_is_said(arguments, spoil, message, results, capsys
     report(*arguments, status=2)
     assert message in capsys.readouterr().err
     assert not (results.parent / 'out/page.html').exists()
+
+
+def test_files_that_may_not_be_read(results, monkeypatch, capsys):
+    """Nor may they by root, in this test."""
+    read = Path.read_text
+
+    def denied(path, **how):
+        if path.name == 'metrics.json':
+            raise PermissionError(errno.EACCES, 'Permission denied', str(path))
+        return read(path, **how)
+
+    monkeypatch.setattr(Path, 'read_text', denied)
+    report('results/one', status=2)
+    assert 'cannot read results/one/metrics.json: Permission denied' in capsys.readouterr().err
+
+
+def test_too_large_without_frames(results, capsys):
+    shutil.rmtree(results / 'one/visualization')
+    report('results/one', '--max-size', '0.001', status=2)
+    error = capsys.readouterr().err
+    assert 'MB without any frame, more than --max-size 0.001: name fewer results' in error and 'cropped' not in error

@@ -1,3 +1,6 @@
+import re
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -6,6 +9,7 @@ from basicsr_ssm.errors import UserError
 from basicsr_ssm.tables.report import report_command
 from basicsr_ssm.tables.report.frames import Chosen, choose, picture
 from basicsr_ssm.tables.report.gather import Compared, Method
+from basicsr_ssm.tables.report.page import as_html
 from basicsr_ssm.tables.report.results import Results
 
 
@@ -84,3 +88,22 @@ def test_frames_shrink_until_the_page_fits():
         UserError, match=r'0.0\d* MB|0.\d MB with frames cropped to 64 pixels, more than --max-size 0.02'
     ):
         report_command._page_that_fits(sets, frames, 0.02)
+
+
+@pytest.mark.parametrize('h, w, width', [(600, 16, 16), (16, 600, 600), (200, 90, 450), (64, 96, 768)])
+def test_small_frames_are_enlarged_to_no_more_than_a_screen(h, w, width):
+    shown = picture(compared({'a': [1.0]}), Chosen('a', 0, ''), {'net': noise(h, w)}, 1024)
+    assert f'--width:{width}px;--ratio:{w}/{h}' in as_html([(compared({'a': [1.0]}), [shown])])
+
+
+def test_lines_of_many_models_differ():
+    one = compared({'a': [1.0, 2.0]})
+    names = [f'net{i}' for i in range(20)]
+    one.methods[:] = [replace(one.methods[0], name=name) for name in names]
+    text = as_html([(one, [])])
+    looks = [
+        re.findall(f'<{tag} [^>]*?(stroke=[^>]*)/>', text.split('</style>')[1])
+        for tag in ('polyline', 'path d="M0 2H26"')
+    ]
+    assert len(set(looks[0])) == 20 and looks[0] == looks[1]
+    assert looks[0][0] == 'stroke="#0072b2"' and looks[0][7] == 'stroke="#0072b2" stroke-dasharray="7 3"'

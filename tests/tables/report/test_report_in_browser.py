@@ -80,14 +80,19 @@ window.addEventListener('load', () => setTimeout(() => {
 """
 
 
-def opened(path, size):
-    """What SCRIPT finds in the page, in a window of this size."""
+def opened(path, size, script=SCRIPT, *options):
+    """What a script finds in the page, in a window of this size."""
     text = path.read_text()
     first = "<script>const errors=[];window.addEventListener('error',(event)=>errors.push(event.message))</script>"
     moved = path.with_name('moved.html')
-    moved.write_text(text.replace('<body>', f'<body>{first}').replace('</body>', f'<script>{SCRIPT}</script></body>'))
+    moved.write_text(text.replace('<body>', f'<body>{first}').replace('</body>', f'<script>{script}</script></body>'))
     command = [CHROMIUM, '--headless', '--no-sandbox', '--disable-gpu', '--virtual-time-budget=4000', '--dump-dom']
-    command += [f'--window-size={size}', f'--user-data-dir={path.parent / "profile"}', moved.resolve().as_uri()]
+    command += [
+        f'--window-size={size}',
+        f'--user-data-dir={path.parent / "profile"}',
+        *options,
+        moved.resolve().as_uri(),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert '<pre id="outcome">' in done.stdout, done.stderr
     outcome = json.loads(html.unescape(done.stdout.split('<pre id="outcome">')[1].split('</pre>')[0]))
@@ -147,3 +152,97 @@ def test_sorting(outcome):
 
 def test_nothing_overflows(outcome):
     assert outcome['wide'] <= 0
+
+
+POINTERS = """
+window.addEventListener('load', () => setTimeout(() => {
+  const outcome = {errors};
+  try {
+    const article = document.querySelector('article');
+    const stage = article.querySelector('.stage');
+    const range = article.querySelector('input[type=range]');
+    const zoom = article.querySelectorAll('select')[2];
+    const loupe = article.querySelector('.loupe');
+    const place = () => [loupe.style.left, loupe.style.top].map(parseFloat);
+    const canvases = [...article.querySelectorAll('canvas')];
+    const point = (type, x, y, more = {}) => {
+      const box = stage.getBoundingClientRect();
+      const where = {clientX: box.left + x * box.width, clientY: box.top + y * box.height};
+      stage.dispatchEvent(new PointerEvent(type, {...where, pointerType: 'mouse', pointerId: 1, ...more}));
+    };
+    const press = (key) => stage.dispatchEvent(new KeyboardEvent('keydown', {key}));
+    stage.setPointerCapture = () => {};
+    zoom.value = 16; zoom.dispatchEvent(new Event('change'));
+
+    const go = (type, x, y, more) => { for (const one of type.split(' ')) point(`pointer${one}`, x, y, more); };
+    go('down up', 0.999, 0.999);
+    outcome.edge = [place(), range.value];
+
+    const right = {button: 2, buttons: 2};
+    go('down move up', 0.1, 0.1, right);
+    go('down', 0.5, 0.1, right); go('move up', 0.2, 0.1, right);
+    outcome.right = [place(), range.value];
+
+    const touch = {pointerType: 'touch'};
+    go('down', 0.1, 0.1, touch); go('move cancel', 0.1, 0.15, touch);
+    go('down', 0.51, 0.1, touch); go('move cancel', 0.52, 0.2, touch);
+    outcome.scrolled = [place(), range.value];
+
+    press('ArrowLeft');
+    outcome.left = place();
+    press('ArrowUp');
+    outcome.up = place();
+
+    go('down up', 0.999, 0.999, touch);
+    go('down', 0.51, 0.1, touch); go('move up', 0.8, 0.1, touch);
+    outcome.touched = [place(), range.value];
+
+    outcome.canvases = canvases.map((it) => [it.width, it.getBoundingClientRect().width * devicePixelRatio]);
+    const swatch = document.querySelectorAll('.legend path')[1];
+    outcome.swatch = [getComputedStyle(swatch).stroke, matchMedia('(forced-colors: active)').matches];
+    outcome.wide = document.documentElement.scrollWidth - innerWidth;
+  } catch (error) { errors.push(String(error)); }
+  const pre = document.createElement('pre');
+  pre.id = 'outcome';
+  pre.textContent = JSON.stringify(outcome);
+  document.body.append(pre);
+}, 300));
+"""
+
+
+@pytest.fixture(scope='module')
+def pointers(tested, tmp_path_factory):
+    """On a screen of 1.25 pixels for each of the page, with colours that the user has chosen."""
+    page = tmp_path_factory.mktemp('page') / 'page.html'
+    results = [str(tested / name) for name in ('one', 'two')]
+    assert cli.main(['report', *results, '--output', str(page), '--frames', f'{CLIPS[1]}:2']) == 0
+    return opened(page, '777,900', POINTERS, '--force-device-scale-factor=1.25', '--force-high-contrast')
+
+
+def test_at_the_edge_the_first_key_moves_the_magnifier(pointers):
+    (x, y), _ = pointers['edge']
+    assert pointers['left'][0] < x and pointers['left'][1] == y
+    assert pointers['up'][0] == pointers['left'][0] and pointers['up'][1] < y
+
+
+def test_other_buttons_move_nothing(pointers):
+    assert pointers['right'] == pointers['edge'] and pointers['edge'][1] == '50'
+
+
+def test_scrolling_with_a_finger_moves_nothing(pointers):
+    assert pointers['scrolled'] == pointers['edge']
+
+
+def test_a_tap_magnifies_and_a_finger_drags_the_divider(pointers):
+    place, divider = pointers['touched']
+    assert place == pointers['edge'][0] and float(divider) == pytest.approx(80, abs=0.1)
+
+
+def test_magnified_pixels_are_whole(pointers):
+    for size, shown in pointers['canvases']:
+        assert size == pytest.approx(shown, abs=0.02)
+    assert pointers['wide'] <= 0
+
+
+def test_colours_of_the_legend_stay(pointers):
+    assert pointers['swatch'] == ['rgb(0, 114, 178)', True]
