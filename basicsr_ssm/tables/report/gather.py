@@ -9,7 +9,7 @@ from basicsr.utils.registry import METRIC_REGISTRY
 
 from basicsr_ssm.data.clip_index import natural_key
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.tables.comparison import Table, TableOfFrames, check_scale
+from basicsr_ssm.tables.comparison import Table, TableOfFrames, check_scale, means
 from basicsr_ssm.tables.report.clips_of_test import ClipsOfTest
 from basicsr_ssm.tables.report.comparable import HowMeasured, how_measured
 from basicsr_ssm.tables.report.results import BICUBIC, Results
@@ -169,8 +169,7 @@ def _add_bicubic(compared: Compared, models: list[Results], options: dict | None
 
 
 def _insert_bicubic(compared: Compared, source: ClipsOfTest, by_frame: TableOfFrames) -> None:
-    means = {clip: {m: float(np.mean(v)) for m, v in values.items()} for clip, values in by_frame.items()}
-    compared.methods.insert(0, Method(BICUBIC, means, by_frame))
+    compared.methods.insert(0, Method(BICUBIC, means(by_frame), by_frame))
     compared.source = source
     absent = [clip for clip in compared.clips if clip not in by_frame]
     if absent:
