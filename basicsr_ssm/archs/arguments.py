@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import isfinite
+from numbers import Integral, Real
 
 
 class ArgumentError(ValueError):
@@ -48,6 +50,21 @@ class Arguments:
         for one in value if listed else ():
             self.one_of(name, one, choices)
         return tuple(value) if listed else ()
+
+    def whole_numbers(self, **values: object) -> None:
+        """Each of ``values`` has to be an int. Raises ArgumentError at once: other checks compute with them."""
+        self._all_of_kind(Integral, 'a whole number', values)
+
+    def numbers(self, **values: object) -> None:
+        """Each of ``values`` has to be a finite number. Raises ArgumentError at once, as above."""
+        self._all_of_kind(Real, 'a number', values)
+
+    def _all_of_kind(self, kind: type, called: str, values: dict[str, object]) -> None:
+        right = [isinstance(v, kind) and not isinstance(v, bool) and isfinite(v) for v in values.values()]
+        for fulfilled, (name, value) in zip(right, values.items(), strict=True):
+            self.need(fulfilled, f'{name}={value!r} is not {called}')
+        if not all(right):
+            self.done()
 
     def at_least(self, least: float, **values: float) -> None:
         """Each of ``values`` has to be ``least`` or more."""

@@ -87,6 +87,11 @@ class MedVSR(RecurrentNetwork):
         super().__init__()
         arguments = Arguments('MedVSR')
         check_published(published, type(self), arguments)
+        arguments.whole_numbers(
+            mid_channels=mid_channels, num_blocks=num_blocks, n_convfe=n_convfe, n_convrec=n_convrec, scale=scale,
+            window_size=window_size, rec_ks=rec_ks, num_propagated=num_propagated, cpu_cache_length=cpu_cache_length,
+        )  # fmt: skip
+        arguments.numbers(max_residue_magnitude=max_residue_magnitude)
         arguments.one_of('scale', scale, UPSAMPLING_STEPS)
         arguments.one_of('propagation', propagation, PROPAGATIONS)
         arguments.one_of('cross_mixer', cross_mixer, CROSS_MIXERS)

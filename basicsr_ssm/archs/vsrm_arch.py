@@ -91,6 +91,15 @@ class VSRM(RecurrentNetwork):
     ):
         super().__init__()
         arguments = Arguments('VSRM')
+        arguments.need(isinstance(depths, list | tuple), f'depths={depths!r} is no list')
+        arguments.whole_numbers(
+            embed_dim=embed_dim, d_state=d_state, d_conv=d_conv, window_size=window_size, reference_size=reference_size,
+            scale=scale, attention_heads=attention_heads, attention_window=attention_window,
+            cpu_cache_length=cpu_cache_length,
+            **{f'depths[{i}]': depth for i, depth in enumerate(depths if isinstance(depths, list | tuple) else ())},
+        )  # fmt: skip
+        arguments.numbers(expand=expand, ffn_ratio=ffn_ratio)
+        arguments.done()
         arguments.one_of('scale', scale, UPSAMPLING_STEPS)
         arguments.one_of('mixer', mixer, MIXERS)
         arguments.one_of('alignment', alignment, ALIGNMENTS)
@@ -104,7 +113,9 @@ class VSRM(RecurrentNetwork):
         arguments.at_least(0, **{f'depths[{i}]': depth for i, depth in enumerate(depths)})
         arguments.need(round(expand * embed_dim) >= 1, f'expand={expand} leaves no channels')
         hidden = round(ffn_ratio * embed_dim)
-        arguments.need(hidden >= 2 and hidden % 2 == 0, f'ffn_ratio={ffn_ratio}: {hidden} hidden channels, not halves')
+        halves = ffn in ('tgfn', 'tgfn_no_dwconv')
+        arguments.need(hidden >= 1, f'ffn_ratio={ffn_ratio} leaves no hidden channels')
+        arguments.need(not halves or hidden % 2 == 0, f'ffn_ratio={ffn_ratio}: {hidden} hidden channels, not halves')
         arguments.need(mixer == 'mamba' or t2s != 'both', f"t2s='both' is for the mixer 'mamba', not {mixer!r}")
         heads_matter = mixer.endswith('attention') or alignment in ('implicit', 'guided_deform')
         arguments.need(

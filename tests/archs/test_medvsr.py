@@ -248,6 +248,9 @@ def test_linear_attention_equals_its_formula():
         (dict(checkpointed_branches=5), "checkpointed_branches=5 is neither 'all' nor a list"),
         (dict(checkpointed_branches=['forward_1'], propagation='backward'), "'forward_1' is not one of 'backward_1'"),
         (dict(n_mambablocks=3), 'not the published setting 1'),
+        (dict(num_propagated=2.0), 'num_propagated=2.0 is not a whole number'),
+        (dict(mid_channels='32', num_blocks=True), "mid_channels='32' is not a whole number; num_blocks=True is not"),
+        (dict(max_residue_magnitude=float('nan')), 'max_residue_magnitude=nan is not a number'),
     ],
 )
 def test_a_wrong_option_says_what_is_known(options, message):

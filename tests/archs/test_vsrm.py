@@ -82,12 +82,23 @@ def test_any_size(shape):
         ({'window_size': 3}, 'window_size=3 is not odd or leaves no room around reference_size=3'),
         ({'checkpointed_branches': ['forward_3']}, "'forward_3' is not one of"),
         ({'ffn_ratio': 0.25}, '3 hidden channels'),
+        ({'ffn_ratio': 0}, 'ffn_ratio=0 leaves no hidden channels'),
+        ({'ffn_ratio': float('inf')}, 'ffn_ratio=inf is not a number'),
+        ({'scale': 4.0, 'd_state': '16'}, "d_state='16' is not a whole number; scale=4.0 is not a whole number"),
+        ({'depths': 3}, 'depths=3 is no list'),
+        ({'depths': [1, 1.5]}, 'depths[1]=1.5 is not a whole number'),
+        ({'cpu_cache_length': None}, 'cpu_cache_length=None is not a whole number'),
     ],
 )
 def test_wrong_arguments_are_named(options, message):
     with pytest.raises(ArgumentError, match='VSRM') as error:
         network(**options)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize('ffn', ['ffn', 'tgfn_no_split'])
+def test_only_a_split_needs_halves(ffn):
+    network(ffn=ffn, ffn_ratio=0.25)
 
 
 def test_all_wrong_arguments_at_once():
