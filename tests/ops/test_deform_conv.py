@@ -109,6 +109,17 @@ def test_reference_equals_torchvision(device):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize('backend', ['reference', pytest.param('torchvision', marks=needs_torchvision_ops)])
+def test_an_offset_of_nan_gives_nan_where_it_is(backend):
+    x, offset, mask, weight, bias = inputs(dtype=torch.float32)
+    expected = deform_conv2d(x, offset, mask, weight, bias, backend=backend)
+    offset[0, 3, 1, 2] = float('nan')
+    out = deform_conv2d(x, offset, mask, weight, bias, backend=backend)
+    assert out[0, :, 1, 2].isnan().any()
+    out[0, :, 1, 2] = expected[0, :, 1, 2]
+    torch.testing.assert_close(out, expected)
+
+
 def test_shapes_that_do_not_fit():
     x, offset, mask, weight, bias = inputs()
     with pytest.raises(ValueError, match='offset'):
