@@ -77,7 +77,7 @@ fi
 say '5/5 beside bicubic'
 if [ ! "$output/results/comparison.png" -nt "$trained" ]; then basicsr-ssm compare "${tested[@]}" >/dev/null; fi
 page=$output/report.html
-if [ ! "$page" -nt "$trained" ]; then basicsr-ssm report "$output/results" --output "$page" >/dev/null; fi
+if [ ! "$page" -nt "$trained" ]; then basicsr-ssm report "MedVSR=$output/results" --output "$page" >/dev/null; fi
 cat "$output/results/comparison.md"
 printf '\npicture:  %s\npage:     %s\nvideo:    %s\nnetwork:  %s\ndone in %s s\n' \
   "$output/results/comparison.png" "$page" "$restored" "$trained" "$(($(date +%s) - started))"
