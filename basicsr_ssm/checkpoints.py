@@ -54,7 +54,11 @@ def load_state(path: str | Path, param_key: str | None = None) -> OrderedDict[st
     Raises:
         CheckpointError: unreadable, or without such weights.
     """
-    content = read(path)
+    return weights_in(read(path), path, param_key)
+
+
+def weights_in(content: dict, path: str | Path, param_key: str | None = None) -> OrderedDict[str, torch.Tensor]:
+    """`load_state` of what `read` has read from ``path``."""
     if param_key is not None and param_key not in content:
         raise CheckpointError(f'{path} has no entry {param_key!r}; it has {_listed(content)}')
     entry = param_key or next((key for key in WRAPPERS if isinstance(content.get(key), dict)), None)

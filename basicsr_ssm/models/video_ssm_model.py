@@ -302,7 +302,7 @@ class VideoSSMModel(VideoRecurrentModel):
         if param_key not in content:
             get_root_logger().info(f'{load_path} has no {param_key}; taking what weights it has.')
             param_key = None
-        state = checkpoints.load_state(load_path, param_key)
+        state = checkpoints.weights_in(content, load_path, param_key)
         if strict:
             checkpoints.load_into(net, state, load_path)
         else:
