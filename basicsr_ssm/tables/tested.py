@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from basicsr_ssm.clips.published import name_some
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.tables.comparison import Table, TableOfFrames
 from basicsr_ssm.tables.results_files import read_json, read_metrics
@@ -43,8 +44,8 @@ class Tested:
         if not now:
             raise _other(dataset, f'{len(then)} clips', 'has none with ground truth')
         if then != now:
-            gone = f', without {_some(then - now)}' if then - now else ''
-            new = f', with {_some(now - then)}' if now - then else ''
+            gone = f', without {name_some(then - now)}' if then - now else ''
+            new = f', with {name_some(now - then)}' if now - then else ''
             raise _other(dataset, f'{len(then)} clips', f'has {len(now)}{gone}{new}')
         counted = self.by_frame.get(dataset, {})
         for clip in sorted(now & counted.keys()):
@@ -61,11 +62,6 @@ def _other(where: str, then: str, now: str) -> UserError:
 def _of_values(metric: dict) -> dict:
     """The options that values depend on, as they come back from options.json."""
     return json.loads(json.dumps({key: value for key, value in metric.items() if key != 'better'}, default=str))
-
-
-def _some(clips: set[str], shown: int = 3) -> str:
-    first, more = sorted(clips)[:shown], len(clips) - shown
-    return ', '.join(first) + (f' and {more} more' if more > 0 else '')
 
 
 def read_tested(folder: Path) -> Tested:
