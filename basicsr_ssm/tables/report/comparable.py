@@ -37,12 +37,12 @@ def how_measured(all_results: Sequence[Results], options: dict | None) -> HowMea
         scales = [results.options.get('scale') for results in (one, other)]
         if None not in scales and scales[0] != scales[1]:
             raise UserError(f'{one.name} is for scale {scales[0]}, {other.name} for scale {scales[1]}: not one table')
+    options = options or {}
     metrics, scale = {}, None
     for one in all_results:
         metrics |= _metrics(one.options)
         scale = scale or one.options.get('scale')
-        _check_option_file(one, options or {})
-    options = options or {}
+        _check_option_file(one, options)
     return HowMeasured(_metrics(options) | metrics, scale or options.get('scale'))
 
 

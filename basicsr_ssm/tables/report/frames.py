@@ -142,7 +142,7 @@ def load(compared: Compared, chosen: Chosen) -> dict[str, np.ndarray]:
                 f'which is which? Test it again'
             )
         if frame < len(saved):
-            versions[method.name] = method.results.picture(compared.name, clip, frame, stems)
+            versions[method.name] = method.results.picture(compared.name, clip, saved[frame])
             files[method.name] = saved[frame]
     if versions and compared.bicubic is not None and clip in compared.bicubic.by_frame:
         low, truth = compared.source.frame(clip, frame)

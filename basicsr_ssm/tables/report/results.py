@@ -54,14 +54,13 @@ class Results:
             return [saved[stem] for stem in stems]
         return [saved[stem] for stem in sorted(saved, key=lambda stem: f'{stem}.')]  # a file's suffix takes part
 
-    def picture(self, dataset: str, clip: str, frame: int, stems: Sequence[str] = ()) -> np.ndarray:
-        """A saved frame, uint8 BGR (h, w, 3); stems as for `pictures`.
+    def picture(self, dataset: str, clip: str, name: str) -> np.ndarray:
+        """A saved frame by its name in `pictures`, uint8 BGR (h, w, 3).
 
         Raises:
             DatasetError: it is truncated or cannot be read; the message names the file.
         """
-        folder = self.folder / 'visualization' / dataset / clip
-        return FolderFrames(folder).read(self.pictures(dataset, clip, stems)[frame])
+        return FolderFrames(self.folder / 'visualization' / dataset / clip).read(name)
 
     @property
     def _suffix(self) -> str:
