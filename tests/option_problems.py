@@ -20,7 +20,7 @@ def problems_of(is_train=True, **changes):
         *sections, key = path.split(':')
         where = opt
         for section in sections:
-            where = where[section]
+            where = where[int(section) if isinstance(where, list) else section]
         where[key] = value
         if value == 'REMOVED':
             del where[key]
@@ -33,3 +33,11 @@ def problems_in(opt, is_train=True):
     except OptionError as error:
         return str(error).splitlines()[1:]
     return []
+
+
+def assert_named(problems, message):
+    """``message`` is part of a problem; None: there is none."""
+    if message is None:
+        assert problems == []
+    else:
+        assert any(message in problem for problem in problems), problems

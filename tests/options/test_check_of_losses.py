@@ -5,7 +5,7 @@ import copy
 import pytest
 from basicsr.models.sr_model import SRModel
 from basicsr.utils.registry import LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
-from option_problems import ADVERSARIAL, PERCEPTUAL, problems_of
+from option_problems import ADVERSARIAL, PERCEPTUAL, assert_named, problems_of
 from torch import nn
 
 
@@ -35,11 +35,7 @@ from torch import nn
     ],
 )
 def test_mistakes_of_adversarial_options(path, value, message):
-    problems = problems_of(**{**copy.deepcopy(ADVERSARIAL), path: value})
-    if message is None:
-        assert problems == []
-    else:
-        assert any(message in problem for problem in problems), problems
+    assert_named(problems_of(**{**copy.deepcopy(ADVERSARIAL), path: value}), message)
 
 
 @pytest.mark.parametrize(

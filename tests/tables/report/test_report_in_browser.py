@@ -16,10 +16,21 @@ from basicsr_ssm import cli
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'chrome'))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason='no Chromium')
 
-SCRIPT = """
+# what `opened` runs in the page: a script that puts what it finds into `outcome`
+WHEN_LOADED = """
 window.addEventListener('load', () => setTimeout(() => {
   const outcome = {errors};
   try {
+SCRIPT
+  } catch (error) { errors.push(String(error)); }
+  const pre = document.createElement('pre');
+  pre.id = 'outcome';
+  pre.textContent = JSON.stringify(outcome);
+  document.body.append(pre);
+}, 300));
+"""
+
+SCRIPT = """
     const article = document.querySelector('article');
     const [left, right, zoom] = article.querySelectorAll('select');
     const stage = article.querySelector('.stage');
@@ -71,18 +82,13 @@ window.addEventListener('load', () => setTimeout(() => {
     outcome.sorted = [];
     for (const i of [2, 2, 0, 0]) { heads[i].click(); outcome.sorted.push(i ? column() : clips()); }
     outcome.wide = document.documentElement.scrollWidth - innerWidth;
-  } catch (error) { errors.push(String(error)); }
-  const pre = document.createElement('pre');
-  pre.id = 'outcome';
-  pre.textContent = JSON.stringify(outcome);
-  document.body.append(pre);
-}, 300));
 """
 
 
 def opened(path, size, script=SCRIPT, *options):
     """What a script finds in the page, in a window of this size."""
     text = path.read_text()
+    script = WHEN_LOADED.replace('SCRIPT', script)
     first = "<script>const errors=[];window.addEventListener('error',(event)=>errors.push(event.message))</script>"
     moved = path.with_name('moved.html')
     moved.write_text(text.replace('<body>', f'<body>{first}').replace('</body>', f'<script>{script}</script></body>'))
@@ -155,9 +161,6 @@ def test_nothing_overflows(outcome):
 
 
 POINTERS = """
-window.addEventListener('load', () => setTimeout(() => {
-  const outcome = {errors};
-  try {
     const article = document.querySelector('article');
     const stage = article.querySelector('.stage');
     const range = article.querySelector('input[type=range]');
@@ -201,12 +204,6 @@ window.addEventListener('load', () => setTimeout(() => {
     const swatch = document.querySelectorAll('.legend path')[1];
     outcome.swatch = [getComputedStyle(swatch).stroke, matchMedia('(forced-colors: active)').matches];
     outcome.wide = document.documentElement.scrollWidth - innerWidth;
-  } catch (error) { errors.push(String(error)); }
-  const pre = document.createElement('pre');
-  pre.id = 'outcome';
-  pre.textContent = JSON.stringify(outcome);
-  document.body.append(pre);
-}, 300));
 """
 
 
