@@ -193,26 +193,28 @@ def test_kill_9_twenty_times_at_random(tmp_path, moving_frames, write_folder):
     sources, out = find_sources([tmp_path / 'in']), tmp_path / 'out'
     start = time.perf_counter()
     prepare(sources, tmp_path / 'whole', recipe('lmdb'), workers=2)
-    duration, expected = time.perf_counter() - start, tree(tmp_path / 'whole')
-    random, kills, whole = np.random.default_rng(0), 0, 0
-    while kills < 20:
+    patience, expected = time.perf_counter() - start, tree(tmp_path / 'whole')
+    random, unfinished = np.random.default_rng(0), 0
+    while unfinished < 20:
         child = os.fork()
         if child == 0:
             try:
                 prepare(sources, out, recipe('lmdb'), workers=2)
             finally:
                 os._exit(0)
-        time.sleep(random.uniform(0, 0.8 * duration))
+        time.sleep(random.uniform(0, patience))
         os.kill(child, signal.SIGKILL)
-        kills += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        os.waitpid(child, 0)
         if (out / 'manifest.json').exists():
             prepare(sources, out, recipe('lmdb'))
             assert tree(out) == expected
             shutil.rmtree(out)
-            whole += 1
+            patience *= 0.7  # whatever else the machine does: most kills are to come before the end,
+        else:
+            unfinished += (out / '.partial').exists()
+            patience *= 1.1  # and not before the beginning
     prepare(sources, out, recipe('lmdb'))
     assert tree(out) == expected
-    assert whole < 20  # most were killed before the end
 
 
 def test_a_clip_that_rotted_is_made_anew(tmp_path, three):
