@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
 
     from basicsr_ssm.options import parse_options
     from basicsr_ssm.tables.comparison import bicubic_per_frame, check_scale, markdown, means
-    from basicsr_ssm.tables.tested import read_tested
+    from basicsr_ssm.tables.results.results import read_results
+    from basicsr_ssm.tables.still_described import check_clips, check_options
 
     opt = parse_options(args, os.getcwd(), is_train=False)
     check_scale(opt.get('scale'))
@@ -46,21 +47,26 @@ def run(args: argparse.Namespace) -> int:
     if not metrics:
         raise UserError(f'{args.opt} has no val.metrics: there is nothing to compare')
     folder = Path(opt['path']['results_root'])
-    tested = read_tested(folder)
+    if not os.path.lexists(folder / 'metrics.json'):
+        raise UserError(
+            f'no {folder}/metrics.json: run `basicsr-ssm test` with this option file first; it measures clips that '
+            f'have ground truth'
+        )
+    results = read_results(folder, 'the test')
     datasets, tables, texts = {}, {}, []
     for dataset_opt in opt['datasets'].values():
         name, dataset = dataset_opt['name'], build_dataset(dataset_opt)
         items = _items(dataset, opt['val'].get('center_frame_only', False))
-        if name not in tested.means:
+        if name not in results.means:
             if any('gt' in item for item in items):
                 raise UserError(f'{folder}/metrics.json has no data set {name!r}; run the test again')
             print(f'{name}: no ground truth, nothing to compare\n')
             continue
-        tested.check_options(name, opt['scale'], metrics)
+        check_options(results, name, opt)
         by_frame = bicubic_per_frame(items, metrics, opt['scale'])
-        tested.check_clips(name, by_frame)
+        check_clips(results, name, by_frame)
         datasets[name] = dataset
-        tables[name] = {'bicubic': means(by_frame), 'model': tested.means[name]}
+        tables[name] = {'bicubic': means(by_frame), 'model': {**results.means[name], 'mean': results.over_clips[name]}}
         texts.append(f'{name}\n\n{markdown(list(tables[name]), list(tables[name].values()), list(metrics))}')
         print(texts[-1])
     if not tables:

@@ -108,6 +108,19 @@ def test_metrics_that_need_no_other_test(compare, results):
     assert status == 0 and 'PSNR' in said and 'SSIM' not in said
 
 
+def test_other_masks_than_the_test_had(tmp_path, results, refused):
+    """Bicubic would be measured outside of them."""
+    (tmp_path / 'masks').mkdir()
+    masked = {'psnr': {'type': 'calculate_masked_psnr', 'crop_border': 0}}
+    options = json.loads((results / 'options.json').read_text())
+    options['val']['metrics'] = masked
+    options['datasets']['test']['mask'] = 'masks'
+    (results / 'options.json').write_text(json.dumps(options))
+    said = refused(**{'val:metrics': masked})
+    assert 'clips: the test and the option file (-opt) cannot be compared: measured with mask ' in said
+    assert '/masks and with None, which differ; test both with the same one' in said
+
+
 def test_another_scale_than_the_test_had(refused):
     said = refused(**{'scale': 4, 'network_g': {'type': 'TinyNet', 'scale': 4}})
     assert 'the test measured at scale 2, the option file now has scale 4; test again' in said

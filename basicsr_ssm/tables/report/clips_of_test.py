@@ -11,7 +11,7 @@ from basicsr_ssm.errors import UserError
 from basicsr_ssm.models.frame_stem import frame_stem
 from basicsr_ssm.tables.comparison import TableOfFrames, bicubic_per_frame, frame_pairs, upsampled
 from basicsr_ssm.tables.report.comparable import HowMeasured
-from basicsr_ssm.tables.report.described import described
+from basicsr_ssm.tables.results.described import described
 
 
 class ClipsOfTest:

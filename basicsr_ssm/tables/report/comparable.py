@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from basicsr_ssm.errors import UserError
-from basicsr_ssm.tables.report.results import Results
+from basicsr_ssm.tables.results.results import Results
 
 
 @dataclass(frozen=True)

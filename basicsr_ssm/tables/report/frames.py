@@ -11,7 +11,7 @@ import numpy as np
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.tables.comparison import most_detailed
 from basicsr_ssm.tables.report.gather import Compared
-from basicsr_ssm.tables.report.results import BICUBIC, GROUND_TRUTH
+from basicsr_ssm.tables.report.named_results import BICUBIC, GROUND_TRUTH
 
 
 @dataclass(frozen=True)

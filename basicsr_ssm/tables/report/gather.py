@@ -12,8 +12,9 @@ from basicsr_ssm.errors import UserError
 from basicsr_ssm.tables.comparison import Table, TableOfFrames, check_scale, means
 from basicsr_ssm.tables.report.clips_of_test import ClipsOfTest
 from basicsr_ssm.tables.report.comparable import HowMeasured, how_measured
-from basicsr_ssm.tables.report.results import BICUBIC, Results
-from basicsr_ssm.tables.report.same_data import check_same_selection, places
+from basicsr_ssm.tables.report.named_results import BICUBIC
+from basicsr_ssm.tables.results.results import Results
+from basicsr_ssm.tables.results.same_data import check_same_selection, places
 
 _WITHOUT = 'Without bicubic and ground truth'
 

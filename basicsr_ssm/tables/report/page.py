@@ -11,7 +11,7 @@ from importlib.resources import files
 from basicsr_ssm.tables.report.curves import Stroke, curve
 from basicsr_ssm.tables.report.frames import Picture
 from basicsr_ssm.tables.report.gather import Compared, Method
-from basicsr_ssm.tables.report.results import BICUBIC, GROUND_TRUTH
+from basicsr_ssm.tables.report.named_results import BICUBIC, GROUND_TRUTH
 from basicsr_ssm.version import __version__
 
 CURVES_SHOWN = 12  # clips whose curves are seen at once; the others unfold

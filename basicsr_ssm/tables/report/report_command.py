@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from basicsr_ssm.files import write_file, writing
     from basicsr_ssm.tables.report.frames import check_wanted, choose, load
     from basicsr_ssm.tables.report.gather import gather
-    from basicsr_ssm.tables.report.results import read_all
+    from basicsr_ssm.tables.report.named_results import read_all
 
     if args.force_yml and not args.opt:
         raise UserError('--force_yml changes the option file that -opt names')

@@ -10,7 +10,7 @@ from basicsr_ssm.tables.report import report_command
 from basicsr_ssm.tables.report.frames import Chosen, choose, picture
 from basicsr_ssm.tables.report.gather import Compared, Method
 from basicsr_ssm.tables.report.page import as_html
-from basicsr_ssm.tables.report.results import Results
+from basicsr_ssm.tables.results.results import Results
 
 
 def compared(values, bicubic=None, lower=()):
@@ -21,7 +21,7 @@ def compared(values, bicubic=None, lower=()):
         return Method(name, {clip: {'m': float(np.mean(its))} for clip, its in by_clip.items()}, by_frame, results)
 
     methods = [method('bicubic', bicubic, None)] if bicubic else []
-    methods.append(method('net', values, Results('net', None, {}, {}, {})))
+    methods.append(method('net', values, Results('net', None, {}, {}, {}, {})))
     return Compared('set', ['m'], set(lower), methods, sorted(values), None)
 
 

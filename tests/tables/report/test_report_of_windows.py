@@ -13,7 +13,7 @@ from basicsr_ssm import cli
 from basicsr_ssm.clips.imresize import imresize_bicubic_up
 from basicsr_ssm.tables.report.frames import Chosen, load
 from basicsr_ssm.tables.report.gather import gather
-from basicsr_ssm.tables.report.results import read_all
+from basicsr_ssm.tables.report.named_results import read_all
 
 
 @ARCH_REGISTRY.register()

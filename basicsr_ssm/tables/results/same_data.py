@@ -8,8 +8,8 @@ from pathlib import Path
 
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.metrics import takes_mask
-from basicsr_ssm.tables.report.described import described
-from basicsr_ssm.tables.report.results import Results
+from basicsr_ssm.tables.results.described import described
+from basicsr_ssm.tables.results.results import Results
 
 
 def check_same_selection(name: str, models: list[Results], options: dict | None, metrics: Iterable[dict]) -> None:
