@@ -1,6 +1,7 @@
 """Triton's interpreter, which takes the place of a GPU. Triton chooses when it is imported; so the tests of kernels run
 in a process of their own, all in a file that `interpreted` marks."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -29,3 +30,27 @@ def run_interpreted(file, *options):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
     assert ' passed' in done.stdout
+
+
+def _patch_the_language_once_a_launch():
+    """Triton's interpreter looks through its whole language whenever a kernel calls a function, a third of its time.
+    What it finds and changes is the same until the launch ends and puts it back."""
+    from triton.runtime import interpreter
+
+    patch, launch, patched = interpreter._patch_lang, interpreter.GridExecutor.__call__, set()
+
+    def patch_once(function):
+        if function not in patched:
+            patched.add(function)
+            return patch(function)
+
+    @functools.wraps(launch)
+    def launch_anew(self, *args, **kwargs):
+        patched.clear()
+        return launch(self, *args, **kwargs)
+
+    interpreter._patch_lang, interpreter.GridExecutor.__call__ = patch_once, launch_anew
+
+
+if INTERPRETED:
+    _patch_the_language_once_a_launch()
