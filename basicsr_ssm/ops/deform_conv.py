@@ -57,6 +57,8 @@ def deform_conv2d(
             f'(n, 2·g·{taps}, {size[0]}, {size[1]}) and mask (n, g·{taps}, …), g a divisor of {channels}; '
             f'got {(*offset.shape,)} and {(*mask.shape,)}'
         )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f'deform_conv2d: bias {(*weight.shape[:1],)} expected, got {(*bias.shape,)}')
     return _OPERATOR(backend, x, offset, mask, weight, bias, padding)
 
 

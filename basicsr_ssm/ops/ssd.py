@@ -47,6 +47,8 @@ def ssd(
         raise ValueError(
             f'ssd: x {(*x.shape,)} wants B and C (b, l, g, n), g a divisor of h; got {(*B.shape,)} and {(*C.shape,)}'
         )
+    if D is not None and D.shape != (heads,):
+        raise ValueError(f'ssd: D {(heads,)} expected, got {(*D.shape,)}')
     return _OPERATOR(backend, x, dt, A, B, C, D, chunk_size)
 
 

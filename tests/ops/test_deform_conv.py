@@ -124,5 +124,7 @@ def test_shapes_that_do_not_fit():
     x, offset, mask, weight, bias = inputs()
     with pytest.raises(ValueError, match='offset'):
         deform_conv2d(x, offset[:, :-2], mask, weight, bias)
+    with pytest.raises(ValueError, match=r'bias \(.+\) expected, got \(1,\)'):
+        deform_conv2d(x, offset, mask, weight, bias[:1])
     with pytest.raises(ValueError, match='mask'):
         deform_conv2d(x, offset, mask, weight, bias, padding=0)

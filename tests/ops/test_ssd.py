@@ -123,5 +123,7 @@ def test_shapes_that_do_not_fit():
         ssd(x, dt[:, 1:], A, B, C, D)
     with pytest.raises(ValueError, match='B and C'):
         ssd(x, dt, A, B[:, 1:], C, D)
+    with pytest.raises(ValueError, match=r'D \(.+\) expected, got \(1,\)'):
+        ssd(x, dt, A, B, C, D[:1])
     with pytest.raises(ValueError, match='divisor'):
         ssd(x, dt, A, B.repeat(1, 1, 3, 1), C.repeat(1, 1, 3, 1), D)
