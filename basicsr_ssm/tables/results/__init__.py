@@ -1,0 +1,1 @@
+"""What tests have left in their folders, and whether it was measured of the same clips."""
