@@ -36,12 +36,12 @@ def expand(row: Row, request: Request, settings: Settings) -> tuple[list[Part], 
         UserError: an option file is missing, or cannot be run as it has become.
     """
     parts, lacking = [], {}
-    network = row.network
+    network = recipe = row.network
     if network is None and row.trained and any(request.wants('measured', name) for name in row.measured):
-        network = _trained_network(row.trained[0], request, settings)
+        network, recipe = _trained_network(row.trained[0], request, settings)
     for name in row.measured:
         if request.wants('measured', name):
-            parts.append(measured_part(row, name, network, request, settings))
+            parts.append(measured_part(row, name, network, recipe, request, settings))
     for trained in row.trained:
         for test in trained.tests:
             if not request.wants('trained', test):
@@ -62,7 +62,7 @@ def _tested(row: Row, trained: Trained, test: str, request: Request, settings: S
         training = _training(trained, request, settings)
         options['network_g'] = copy.deepcopy(training.options['network_g'])
     elif trained.train is not None:
-        options['network_g'] = _trained_network(trained, request, settings)
+        options['network_g'], _ = _trained_network(trained, request, settings)
     elif trained.network is not None:
         options['network_g'] = dict(trained.network)
     if 'spynet_path' in options['network_g']:
@@ -111,16 +111,19 @@ def _tested(row: Row, trained: Trained, test: str, request: Request, settings: S
     return Part(test, (*(training.steps if training else ()), step), about, tuple(dict.fromkeys(data)))
 
 
-def _trained_network(trained: Trained, request: Request, settings: Settings) -> dict:
-    """network_g of a training, without the file of its flow network."""
+def _trained_network(trained: Trained, request: Request, settings: Settings) -> tuple[dict, dict]:
+    """network_g of a training and of its recipe, without the file of its flow network."""
     if trained.train is None:
-        return dict(trained.network)
-    options, _ = _train_options(trained, request, settings)
-    return {key: value for key, value in options['network_g'].items() if key != 'spynet_path'}
+        return dict(trained.network), dict(trained.network)
+    ours, recipe = (
+        {key: value for key, value in options['network_g'].items() if key != 'spynet_path'}
+        for options in _train_options(trained, request, settings)
+    )
+    return ours, recipe
 
 
-def _train_options(trained: Trained, request: Request, settings: Settings) -> tuple[dict, list[Change]]:
-    """The options of a training, and where they are not its recipe's."""
+def _train_options(trained: Trained, request: Request, settings: Settings) -> tuple[dict, dict]:
+    """The options of a training, and those of its recipe."""
     options = read_options(request.options / trained.train)
     if trained.network is not None:
         kept = {key: value for key, value in options['network_g'].items() if key == 'spynet_path'}
@@ -132,15 +135,17 @@ def _train_options(trained: Trained, request: Request, settings: Settings) -> tu
         set_iterations(options, request.iterations)
     options = request.place(options)
     settings.apply(options, but=('name',))
-    return options, differences(options, recipe)
+    return options, recipe
 
 
 def _training(trained: Trained, request: Request, settings: Settings) -> Training:
     earlier = [_training(Trained({}, train=file), request, settings) for file in trained.before]
-    options, changes = _train_options(trained, request, settings)
+    options, recipe = _train_options(trained, request, settings)
+    changes = differences(options, recipe)
     check_options(options, is_train=True, source=f'options/{trained.train}')
     started = [step.digest for training in earlier for step in training.steps]
-    own = digest([{key: value for key, value in options.items() if key != 'name'}, started])
+    begun_from = _begun_from(options)
+    own = digest([{key: value for key, value in options.items() if key != 'name'}, started, *begun_from.values()])
     name = f'{trained.name or Path(trained.train).stem}-{own[:8]}'
     folder = request.runs / name
     options['name'] = name
@@ -153,10 +158,24 @@ def _training(trained: Trained, request: Request, settings: Settings) -> Trainin
         for key in ('changes', 'option_files'):
             about[key].update(training.about[key])
     _note(about, trained.train, 'train', text, changes)
-    about.update(seed=options.get('manual_seed'), schedule=_schedule(options, request.options / trained.train))
+    about.update(
+        seed=options.get('manual_seed'),
+        begun_from=begun_from,
+        schedule=_schedule(options, request.options / trained.train),
+    )
     step = Step('train', folder, own, ('train', '-opt', str(file), '--auto_resume'), {file: text})
     steps = tuple(step for training in earlier for step in training.steps)
     return Training(options, folder / 'training' / 'models' / 'net_g_latest.pth', (*steps, step), about)
+
+
+def _begun_from(options: dict) -> dict[str, str]:
+    """SHA-256 of the files with weights that a training begins with, by their paths; one that is missing is said by the
+    training itself."""
+    path = options.get('path') or {}
+    files = [options['network_g'].get('spynet_path'), *(path.get(f'pretrain_network_{net}') for net in 'gd')]
+    return {
+        file: weights_checksum(Path(file).expanduser()) for file in files if file and Path(file).expanduser().is_file()
+    }
 
 
 def _on_one_gpu(options: dict) -> None:

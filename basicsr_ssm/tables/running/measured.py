@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.tables.entries.entry import Measured, Row
 from basicsr_ssm.tables.measurements import check_settings
+from basicsr_ssm.tables.measurements.settings import one_of, read_settings, whole
 from basicsr_ssm.tables.running.changes import differences
 from basicsr_ssm.tables.running.option_file import Settings, digest
 from basicsr_ssm.tables.running.plan import Part, Step
@@ -18,8 +20,30 @@ from basicsr_ssm.tables.running.request import SPYNET, Request, weights_checksum
 DEFAULT_SPYNET = Path('experiments/pretrained_models/flownet/spynet_sintel_final-3d2a1287.pth')
 
 
-def measured_part(row: Row, name: str, network: Mapping | None, request: Request, settings: Settings) -> Part:
+@dataclass
+class _FlowErrorSettings:
+    """Options of `tables flow-error` that a row may set."""
+
+    clips: int | None = None
+    frames: int | None = None
+    field_of_view: bool = False
+
+    def __post_init__(self):
+        if self.clips is not None:
+            whole('clips', self.clips)
+        if self.frames is not None:
+            whole('frames', self.frames, 2)
+        one_of('field_of_view', self.field_of_view, (True, False))
+
+
+def measured_part(
+    row: Row, name: str, network: Mapping | None, published: Mapping | None, request: Request, settings: Settings
+) -> Part:
     """A measurement of a row's network, or of its data set's optical flow.
+
+    Args:
+        network: as it is measured, but for the settings; None of a data set's optical flow.
+        published: as the row's recipe has it.
 
     Raises:
         UserError: weights that cannot be read; a setting that the measurement does not have.
@@ -28,7 +52,7 @@ def measured_part(row: Row, name: str, network: Mapping | None, request: Request
     if measured.data is not None:
         return _flow_error(row, name, measured, request, settings)
     options = {'network_g': dict(network), name: dict(measured.settings)}
-    recipe = copy.deepcopy(options)
+    recipe = {**copy.deepcopy(options), 'network_g': dict(published)}
     settings.apply(options, ('network_g', name), any_key=(name,))
     check_settings(name, options[name])
     if not measured.weights and 'spynet_path' not in network:  # meant for trainings: no figure depends on it
@@ -59,6 +83,7 @@ def _flow_error(row: Row, name: str, measured: Measured, request: Request, setti
     options = {name: dict(measured.settings)}
     recipe = copy.deepcopy(options)
     settings.apply(options, (name,), any_key=(name,))
+    read_settings(_FlowErrorSettings, name, options[name])
     root, spynet = str(request.place(measured.data)), request.weights.get(SPYNET, DEFAULT_SPYNET)
     # a missing flow network is said by the command itself, when the row is run
     weights = {'file': str(spynet), 'sha256': weights_checksum(spynet) if spynet.exists() else None}
@@ -68,7 +93,7 @@ def _flow_error(row: Row, name: str, measured: Measured, request: Request, setti
     folder = request.runs / f'{name}-{row.id}-{own[:8]}'
     words = ['--data', f'{row.id}={root}', '--spynet', str(spynet), '--output', str(folder)]
     for key, value in options[name].items():
-        if value is not False:
+        if value is not None and value is not False:
             words += [f'--{key.replace("_", "-")}', *(() if value is True else (str(value),))]
     step = Step(
         'flow-error',
