@@ -37,6 +37,8 @@ def apply():
     wrap_ddp_on_cpu()
     accept_any_test_set_name()
     load_any_flow_network()
+    align_basicvsrpp_anywhere()
+    deform_without_torchvision()
     validate_anywhere()
     resume_anywhere()
     load_resumably()
@@ -220,6 +222,39 @@ def load_any_flow_network():
             load_spynet(self, load_path)
 
     SpyNet.__init__ = init
+
+
+def align_basicvsrpp_anywhere():
+    """Build ``BasicVSRPlusPlus`` with its deformable alignment where there is no CUDA device, too.
+
+    BasicSR leaves it out there and says nothing: another network, whose checkpoints do not fit. May go when it asks
+    for no device.
+    """
+    from unittest import mock
+
+    from basicsr.archs.basicvsrpp_arch import BasicVSRPlusPlus
+
+    with_cuda = BasicVSRPlusPlus.__init__
+
+    @wraps(with_cuda)
+    def init(self, *args, **kwargs):
+        with mock.patch.object(torch.cuda, 'is_available', lambda: True):
+            with_cuda(self, *args, **kwargs)
+
+    BasicVSRPlusPlus.__init__ = init
+
+
+def deform_without_torchvision():
+    """Give ``torchvision.ops.deform_conv2d``, which BasicVSRPlusPlus and EDVR call, where its kernel does not load.
+
+    May go with ``define_torchvision_schemas``.
+    """
+    import torchvision
+
+    from basicsr_ssm.ops.as_torchvision import deform_conv2d_as_torchvision
+
+    if not hasattr(torch.ops.torchvision, 'deform_conv2d'):
+        torchvision.ops.deform_conv2d = deform_conv2d_as_torchvision
 
 
 # ---------------------------------------------------------------- validation

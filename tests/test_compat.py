@@ -16,6 +16,7 @@ import pytest
 import torch
 from basicsr.archs.arch_util import LooseVersion
 from basicsr.archs.basicvsr_arch import BasicVSR
+from basicsr.archs.basicvsrpp_arch import BasicVSRPlusPlus
 from basicsr.archs.spynet_arch import SpyNet
 from basicsr.data import build_dataset
 from basicsr.models.base_model import BaseModel
@@ -131,6 +132,18 @@ def test_flow_network_of_basicsrs_networks(tmp_path):
     for name, why in (('other', 'does not fit SpyNet'), ('none', 'none.pth')):
         with pytest.raises(UserError, match=why):
             BasicVSR(num_feat=4, num_block=1, spynet_path=tmp_path / f'{name}.pth')
+
+
+def test_basicvsrpp_has_its_alignment_without_cuda(monkeypatch):
+    """All of its parameters, and it trains."""
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    net = BasicVSRPlusPlus(mid_channels=16, num_blocks=1)
+    assert list(net.deform_align) == ['backward_1', 'forward_1', 'backward_2', 'forward_2']
+    assert not torch.cuda.is_available()
+    clip = torch.rand(1, 3, 3, 64, 64)
+    net(clip).square().mean().backward()
+    for module in net.deform_align.values():
+        assert module.weight.grad.abs().max() > 0
 
 
 def test_sets_of_any_name(clips):

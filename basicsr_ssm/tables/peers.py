@@ -1,8 +1,7 @@
-"""BasicSR's networks beside ours, where BasicSR itself needs CUDA or torchvision's compiled operators.
+"""BasicSR's networks beside ours: whose deformable convolution they run with.
 
-BasicVSRPlusPlus and EDVR call torchvision.ops.deform_conv2d, which does not run where torchvision's compiled operators
-do not load, nor under autocast on a CPU, and BasicVSRPlusPlus leaves its alignment out where there is no CUDA device.
-Nothing of this changes BasicSR beyond a measurement.
+BasicVSRPlusPlus and EDVR call torchvision.ops.deform_conv2d, which does not run under autocast on a CPU, and whose
+multiply-adds a counter does not see. Nothing of this changes BasicSR beyond a measurement.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map_only
 
-from basicsr_ssm.ops import deform_conv2d
+from basicsr_ssm.ops.as_torchvision import deform_conv2d_as_torchvision
 
 
 @contextmanager
@@ -24,17 +23,15 @@ def torchvision_deform_conv_replaced() -> Iterator[None]:
     group of the weight), computed by plain PyTorch where torchvision's kernel does not load."""
     import torchvision
 
-    with mock.patch.object(torchvision.ops, 'deform_conv2d', _as_torchvision):
+    with mock.patch.object(torchvision.ops, 'deform_conv2d', deform_conv2d_as_torchvision):
         yield
 
 
 @contextmanager
 def deform_conv_that_runs() -> Iterator[None]:
-    """torchvision.ops.deform_conv2d in float32 under autocast on a CPU too, as autocast has it on a GPU; this package's
-    where torchvision's kernel does not load."""
-    if not _torchvision_runs():
-        with torchvision_deform_conv_replaced():
-            yield
+    """torchvision.ops.deform_conv2d in float32 under autocast on a CPU too, as autocast has it on a GPU."""
+    if not _torchvision_runs():  # this package's is in its place, and does
+        yield
         return
     import torchvision
 
@@ -64,23 +61,3 @@ def _torchvision_runs() -> bool:
     import torchvision  # noqa: F401  (declares its operators, where they load)
 
     return hasattr(torch.ops.torchvision, 'deform_conv2d')
-
-
-@contextmanager
-def built_with_alignment() -> Iterator[None]:
-    """BasicVSRPlusPlus is built as on a GPU, wherever it is built."""
-    with mock.patch.object(torch.cuda, 'is_available', lambda: True):
-        yield
-
-
-def _as_torchvision(input, offset, weight, bias=None, stride=1, padding=0, dilation=1, mask=None):
-    (stride, across), (padding, beside), (dilation, along) = (_pair(v) for v in (stride, padding, dilation))
-    if (stride, across, dilation, along) != (1, 1, 1, 1) or padding != beside:
-        raise ValueError('deform_conv2d: measured with stride 1, dilation 1 and the same padding on all sides only')
-    if mask is None:
-        mask = torch.ones_like(offset[:, ::2])
-    return deform_conv2d(input, offset, mask, weight, bias, padding)
-
-
-def _pair(value) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 
 from torch import nn
@@ -10,7 +9,6 @@ from torch import nn
 from basicsr_ssm.checkpoints import load_into, load_state
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.options.errors import did_you_mean
-from basicsr_ssm.tables.peers import built_with_alignment
 
 _WINDOWS = {'EDVR': ('num_frame', 5)}  # networks that make one frame of a fixed number: the option, its default
 
@@ -19,7 +17,7 @@ def build(network: dict, weights: str | Path | None = None) -> nn.Module:
     """The network in eval mode on the CPU, with random weights of the present seed unless a checkpoint is given.
 
     Args:
-        network: {'type': …, …}, as ``network_g`` of an option file. BasicVSRPlusPlus has its alignment everywhere.
+        network: {'type': …, …}, as ``network_g`` of an option file.
         weights: a checkpoint of it.
 
     Raises:
@@ -36,8 +34,7 @@ def build(network: dict, weights: str | Path | None = None) -> nn.Module:
     if name not in ARCH_REGISTRY:
         raise UserError(f'no network is called {name}; {did_you_mean(str(name), ARCH_REGISTRY.keys())}')
     try:
-        with built_with_alignment() if name == 'BasicVSRPlusPlus' else nullcontext():
-            net = ARCH_REGISTRY.get(name)(**arguments)
+        net = ARCH_REGISTRY.get(name)(**arguments)
     except (TypeError, ValueError) as error:
         raise UserError(f'network {name}: {error}') from error
     if weights is not None:
