@@ -137,7 +137,7 @@ class _Scenes:
                 yield number, None, False
                 continue
             if number % _COMB_STEP == 0:
-                self._combed += is_combed(frame)
+                self._combed += is_combed(frame, self._source.turned)
                 self._examined += 1
             verdict = self._watch.see(number, frame)
             if verdict == 'duplicate' and footage.duplicates != 'keep':

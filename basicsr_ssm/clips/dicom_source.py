@@ -59,7 +59,7 @@ class DicomSource(FrameSource):
         self._range: tuple[float, float] | None = None
         self._video = self._open_video(pydicom)
         if self._video is not None:
-            self.size, self.fps = self._video.size, self.fps or self._video.fps
+            self.size, self.fps, self.turned = self._video.size, self.fps or self._video.fps, self._video.turned
 
     def frames(self) -> Iterator[np.ndarray]:
         if self._video is not None:

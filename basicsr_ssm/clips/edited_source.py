@@ -41,6 +41,7 @@ class EditedSource(FrameSource):
         self._source, self._footage = source, footage
         self.path, self.name, self.fps = source.path, source.name, source.fps
         self.frame_count, self.has_audio, self.gaps = source.frame_count, source.has_audio, source.gaps
+        self.turned = source.turned
         h, w = source.size
         for x, y, width, height in (*footage.blank, *footage.drop_regions):
             if x + width > w or y + height > h:
@@ -84,7 +85,7 @@ class EditedSource(FrameSource):
             if number % SURVEY_STEP or isinstance(frame, DamagedSourceError):
                 continue
             field.add(self._blanked(frame))
-            combed += is_combed(frame)
+            combed += is_combed(frame, self.turned)
             seen += 1
         self._interlaced = self._footage.deinterlace != 'off' and combed > COMBED_FRAMES * seen
         return field.mask()

@@ -42,6 +42,7 @@ class FrameSource(ABC):
         frame_count: number of frames as far as it is known before reading, else None. An estimate.
         has_audio: whether the file also holds sound.
         gaps: numbers of the frames before which others are known to be missing.
+        turned: whether the rows of the recording are columns of the frames, which are upright.
         mask: bool (h, w), the field of view, where it was asked for and found.
     """
 
@@ -52,6 +53,7 @@ class FrameSource(ABC):
     frame_count: int | None = None
     has_audio: bool = False
     gaps: tuple[int, ...] = ()
+    turned: bool = False
     mask: np.ndarray | None = None
 
     @abstractmethod

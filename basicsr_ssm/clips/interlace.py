@@ -18,9 +18,11 @@ COMBED_FRAMES = 0.1  # share of combed frames that makes a source interlaced; fr
 _TICK = Fraction(1, 25)
 
 
-def is_combed(frame: np.ndarray) -> bool:
-    """Whether moving edges of a frame, uint8 (h, w, 3), are teeth of single rows."""
+def is_combed(frame: np.ndarray, turned: bool = False) -> bool:
+    """Whether moving edges of a frame, uint8 (h, w, 3), are teeth of single rows; of columns where it was turned."""
     green = frame[..., 1].astype(np.int16)
+    if turned:
+        green = green.T
     teeth = _teeth(green)
     return teeth > COMBED_PIXELS and teeth > COMB_RATIO * _teeth(green.T)
 

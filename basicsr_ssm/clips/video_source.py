@@ -38,11 +38,11 @@ class VideoSource(FrameSource):
             self.has_audio = bool(container.streams.audio)
             self.frame_count = stream.frames or _estimated_count(container, stream)
         # The size after rotation is known for certain only from a decoded frame.
-        with closing(self._decode()) as decoded:
+        with closing(self._decoded()) as decoded:
             first = next(decoded, None)
         if first is None:
             raise DamagedSourceError(self.path, 0, 'holds no decodable video frame')
-        self.size = first.shape[:2]
+        self.size, self.turned = _to_rgb(first, self.path, 0).shape[:2], round(first.rotation) % 180 == 90
 
     def frames(self) -> Iterator[np.ndarray]:
         for index, frame in enumerate(self._decode()):

@@ -317,6 +317,23 @@ def test_interlaced_sources(tmp_path, write_video, write_folder, command, capsys
     assert 'deinterlaced: a' in capsys.readouterr().out
 
 
+def test_an_interlaced_recording_that_is_shown_upright(tmp_path, write_video, command):
+    """Its rows are columns of the frames."""
+    pytest.importorskip('av', minversion='17')  # older ones cannot write the rotation
+    bars = np.zeros((96, 160, 3), np.uint8)
+    bars[:] = np.where(np.arange(160) % 40 < 20, 40, 200)[None, :, None]
+    bars[:24] = 120
+    frames = woven([np.roll(bars, 4 * i, axis=1) for i in range(16)])
+    write_video(tmp_path / 'in' / 'a.mp4', frames, options={'qp': '0', 'x264-params': 'interlaced=1'}, rotation=90)
+    assert open_source(tmp_path / 'in' / 'a.mp4').size == (160, 96)
+    assert command('--cuts', 'ignore')['sources'][0]['found']['combed'] == 1
+    mended = command('--cuts', 'ignore', '--deinterlace', 'bwdif', out='mended')['sources'][0]
+    assert mended['found']['deinterlaced'] == 'bwdif'
+    for out, combed in (('out', True), ('mended', False)):
+        frame = cv2.imread(str(tmp_path / out / 'train/GT/a_0001/00000000.png'))
+        assert is_combed(frame, turned=True) == combed and not is_combed(frame)
+
+
 def test_progressive_sources_are_left_alone(tmp_path, scene, write_video):
     path = write_video(tmp_path / 'a.mp4', scene(14, 8))
     source = open_footage(path, Footage(deinterlace='bwdif'))

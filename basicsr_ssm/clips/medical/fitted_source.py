@@ -24,6 +24,7 @@ class FittedSource(FrameSource):
         self._source, self.size = source, tuple(size)
         self.path, self.name, self.fps = source.path, source.name, source.fps
         self.frame_count, self.has_audio, self.gaps = source.frame_count, source.has_audio, source.gaps
+        self.turned = source.turned
         self.window = centred_window(source.size, size)
         (top, bottom), (left, right) = ((part.start, part.stop) for part in self.window)
         if bottom - top < size[0] or right - left < size[1]:
