@@ -110,6 +110,18 @@ def test_truncated_video(tmp_path, moving_frames, write_video, kind, part):
     expect_damage(path, 'cut off|short of|errors|decoded|no decodable')
 
 
+@pytest.mark.parametrize('suffix', ['.mkv', '.webm'])
+def test_matroska_whose_video_does_not_start_at_zero(tmp_path, moving_frames, write_video, suffix):
+    codec, pix_fmt, options = ('ffv1', 'yuv444p', {}) if suffix == '.mkv' else ('libvpx', 'yuv420p', {'crf': '4'})
+    times = [50 + i for i in range(40)]  # two seconds late
+    path = write_video(tmp_path / f'late{suffix}', moving_frames(40), codec, pix_fmt, options, times=times)
+    assert len(read(path)[1]) == 40
+    content = path.read_bytes()
+    for part in (0.3, 0.6):
+        path.write_bytes(content[: int(len(content) * part)])
+        expect_damage(path, 'cut off|short of')
+
+
 def test_undecodable_packet(tmp_path, moving_frames, write_video):
     path = write_video(tmp_path / 'hit.avi', moving_frames(30, 96, 160), 'mpeg4', 'yuv420p')
     content = bytearray(path.read_bytes())
