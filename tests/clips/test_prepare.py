@@ -488,6 +488,18 @@ def test_command(tmp_path, three, capsys):
         prepare_command.run(parser.parse_args([*common, '--split', 'train=1', '--test', 'scan1']))
 
 
+@pytest.mark.parametrize('form', ['png', 'lmdb'])
+def test_a_data_set_among_the_sources_is_left_alone(tmp_path, three, form, capsys):
+    words = ['--format', form, '--clip-length', '4', '--split', 'train=1']
+    inside = str(tmp_path / 'in' / 'made')
+    assert cli.main(['prepare', 'custom', '--source', str(tmp_path / 'in'), '--output', inside, *words]) == 0
+    capsys.readouterr()
+    again = ['prepare', 'custom', '--source', str(tmp_path / 'in'), '--output', str(tmp_path / 'again'), *words]
+    assert cli.main(again) == 0
+    assert f'note: {inside}: is a prepared data set, not looked into' in capsys.readouterr().err
+    assert len(json.loads((tmp_path / 'again' / 'manifest.json').read_bytes())['sources']) == 3
+
+
 def test_a_stray_image_beside_folders_is_told(tmp_path, three, capsys):
     (tmp_path / 'in' / 'thumb.jpg').write_bytes((tmp_path / 'in' / 'scan0' / 'frame1.png').read_bytes())
     parser = argparse.ArgumentParser()
