@@ -227,6 +227,24 @@ def test_empty_folder(tmp_path):
         open_source(tmp_path)
 
 
+def test_a_folder_with_videos_is_no_clip(tmp_path, moving_frames, write_video, write_dicom, write_folder):
+    folder = write_folder(tmp_path / 'exam', moving_frames(1))
+    write_video(folder / 'cine.mp4', moving_frames(2))
+    with pytest.raises(UserError, match=r'exam: holds both images and videos \(frame1\.png, cine\.mp4\): which'):
+        open_source(folder)
+    (folder / 'frame1.png').unlink()
+    with pytest.raises(UserError, match=r'exam: the folder holds no images, but cine\.mp4: give one of its files'):
+        open_source(folder)
+    write_dicom(folder / 'IM0001', np.stack(moving_frames(2)), 'RGB')
+    (folder / 'notes.txt').touch()
+    with pytest.raises(UserError, match=r'holds no images, but IM0001, cine\.mp4: give'):
+        open_source(folder)
+    (folder / 'cine.mp4').rename(folder / '.cine.mp4')  # a hidden one is not looked at
+    (folder / 'IM0001').unlink()
+    with pytest.raises(UserError, match=r'holds no images \('):
+        open_source(folder)
+
+
 def test_dicom_rgb_and_ybr(tmp_path, moving_frames, write_dicom):
     frames = np.stack(moving_frames(3))
     source, got = read(write_dicom(tmp_path / 'rgb.dcm', frames, 'RGB', FrameTime='40'))
