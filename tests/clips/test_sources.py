@@ -222,6 +222,13 @@ def test_float_images_are_refused(tmp_path):
         open_source(tmp_path)
 
 
+@pytest.mark.parametrize('suffix', ['.tif', '.tiff'])
+def test_pages_beyond_the_first_are_not_lost(tmp_path, moving_frames, suffix):
+    cv2.imwritemulti(str(tmp_path / f'stack{suffix}'), moving_frames(3))
+    with pytest.raises(DamagedSourceError, match=rf'stack\{suffix}, frame 0: holds 3 pages, where one image is'):
+        open_source(tmp_path)
+
+
 def test_empty_folder(tmp_path):
     with pytest.raises(UserError, match='holds no images'):
         open_source(tmp_path)
