@@ -31,6 +31,14 @@ class Clock:
         """A clip that starts at 0 and shows ``rate`` frames a second."""
         return cls(rate, 1 / rate)
 
+    @classmethod
+    def of_ticks(cls, rate: Fraction, time_base: Fraction, ticks: tuple[int, ...], jitter: Fraction | int) -> 'Clock':
+        """A clip with these times, or at a constant rate if they are that up to ``jitter`` seconds."""
+        first = ticks[0] * time_base
+        if all(abs(tick * time_base - first - index / rate) <= jitter for index, tick in enumerate(ticks)):
+            ticks = None
+        return cls(rate, time_base, ticks, first)
+
     def time(self, index: int) -> Fraction:
         """Seconds at which frame ``index`` is shown; past the last known frame the nominal rate goes on."""
         if self.ticks is None:
@@ -71,12 +79,8 @@ def clock_of_video(path: str | Path) -> Clock:
     if not ticks or None in ticks or (avi and ticks != sorted(ticks)) or len(set(ticks)) < len(ticks):
         return Clock.constant(rate)
     ordered = tuple(sorted(ticks))
-    first = ordered[0] * time_base
     # Containers round times to ticks, so one tick of jitter is still a constant rate. A tick of an AVI is a frame.
-    jitter = 0 if avi else time_base
-    if all(abs(tick * time_base - first - index / rate) <= jitter for index, tick in enumerate(ordered)):
-        return Clock(rate, time_base, None, first)
-    return Clock(rate, time_base, ordered, first)
+    return Clock.of_ticks(rate, time_base, ordered, jitter=0 if avi else time_base)
 
 
 def _ticks_in_avi(packet) -> list[int | None]:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -259,6 +260,39 @@ def test_dicom_rgb_and_ybr(tmp_path, moving_frames, write_dicom):
     assert close(got, frames, 1e-9)
     ybr = np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]] for f in frames])
     assert close(read(write_dicom(tmp_path / 'ybr', ybr, 'YBR_FULL'))[1], frames, 1.5)
+
+
+def times_of(path):
+    """Milliseconds at which the five frames are shown, as far as the file tells, and its rate."""
+    source = open_source(path)
+    clock = source.clock
+    return None if clock is None else [round(float(clock.time(i) * 1000), 3) for i in range(5)], source.fps
+
+
+def test_dicom_keeps_the_times_of_its_frames(tmp_path, write_dicom):
+    def written(**attributes):
+        return times_of(write_dicom(tmp_path / 'cine.dcm', np.zeros((5, 8, 8), np.uint8), 'MONOCHROME2', **attributes))
+
+    mean = Fraction(5121, 820)
+    assert written(FrameTimeVector=['0', '40', '60', '40.5', '500']) == ([0, 40, 100, 140.5, 640.5], mean)
+    assert written(FrameTimeVector=['10', '40', '60', '40.5', '500'])[0] == [10, 50, 110, 150.5, 650.5]
+    assert written(FrameTimeVector=['0', '40', '40', '40', '40']) == ([0, 40, 80, 120, 160], 25)
+    assert written(FrameTimeVector=['0', '33', '34', '33', '33'])[0] == [0, 33.25, 66.5, 99.75, 133]  # rounded ones
+    # what tells no times
+    assert written(FrameTimeVector=['0', '40', '60', '40', '500'], FrameTime='50') == (None, 20)
+    assert written(FrameTimeVector=['0', '40', '60', '40']) == (None, pytest.approx(3000 / 140, rel=1e-4))
+    for vector in (['0', '40', '60', '-40', '500'], ['-1', '40', '60', '40', '500'], ['0', '0', '60', '40', '500']):
+        assert written(FrameTimeVector=vector)[0] is None
+    for vector in ([], None, '40', ['0'] * 5):
+        assert written(FrameTimeVector=vector, CineRate='30') == (None, 30)
+
+
+@pytest.mark.parametrize('wrong', [b'six', b'nan', b'inf'])
+def test_dicom_whose_times_are_no_numbers(tmp_path, write_dicom, wrong):
+    attributes = {'FrameTimeVector': ['0', '40', '666', '40', '40'], 'CineRate': '30'}
+    path = write_dicom(tmp_path / 'cine.dcm', np.zeros((5, 8, 8), np.uint8), 'MONOCHROME2', **attributes)
+    path.write_bytes(path.read_bytes().replace(b'666', wrong))
+    assert times_of(path) == (None, 30)
 
 
 def test_dicom_monochrome(tmp_path, write_dicom):
