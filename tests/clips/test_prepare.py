@@ -500,6 +500,21 @@ def test_a_data_set_among_the_sources_is_left_alone(tmp_path, three, form, capsy
     assert len(json.loads((tmp_path / 'again' / 'manifest.json').read_bytes())['sources']) == 3
 
 
+def test_dicom_files_of_a_single_frame_are_told(tmp_path, moving_frames, write_dicom, capsys):
+    for patient, frames in (('one', [1, 1, 1]), ('two', [1, 4])):
+        (tmp_path / 'in' / patient).mkdir(parents=True)
+        for i, count in enumerate(frames):
+            pixels = np.stack(moving_frames(count, 50, 70, 10 * i + len(frames)))
+            write_dicom(tmp_path / 'in' / patient / f'IM{i}', pixels, 'RGB')
+    words = ['prepare', 'custom', '--source', tmp_path / 'in', '--split', 'train=1', '--crop-borders']
+    for length, status in ((1, 0), (5, 2)):  # the note comes before the error, too
+        output = ['--output', tmp_path / f'out{length}', '--clip-length', length]
+        assert cli.main([str(word) for word in (*words, *output)]) == status
+        notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith('note:')]
+        text = '3 DICOM files of a single frame are 3 sources; the frames of a series are not joined'
+        assert notes == [f'note: {tmp_path}/in/one: {text}']
+
+
 def test_a_stray_image_beside_folders_is_told(tmp_path, three, capsys):
     (tmp_path / 'in' / 'thumb.jpg').write_bytes((tmp_path / 'in' / 'scan0' / 'frame1.png').read_bytes())
     parser = argparse.ArgumentParser()
