@@ -31,6 +31,14 @@ class Clock:
         """A clip that starts at 0 and shows ``rate`` frames a second."""
         return cls(rate, 1 / rate)
 
+    @classmethod
+    def of_ticks(cls, rate: Fraction, time_base: Fraction, ticks: tuple[int, ...], jitter: Fraction | int) -> 'Clock':
+        """A clip with these times, or at a constant rate if they are that up to ``jitter`` seconds."""
+        first = ticks[0] * time_base
+        if all(abs(tick * time_base - first - index / rate) <= jitter for index, tick in enumerate(ticks)):
+            ticks = None
+        return cls(rate, time_base, ticks, first)
+
     def time(self, index: int) -> Fraction:
         """Seconds at which frame ``index`` is shown; past the last known frame the nominal rate goes on."""
         if self.ticks is None:
@@ -42,11 +50,13 @@ class Clock:
 
 
 def clock_of_video(path: str | Path) -> Clock:
-    """Read the clock of a video file without decoding it.
+    """Read the clock of a video file, without decoding it unless it is AVI.
 
-    Packets carry the presentation times; sorted, they are the frames' times. Files whose packets carry none (AVI,
-    raw streams) get a constant clock. A file that cannot be read to its end gives the times up to there: whoever
-    decodes the frames meets the same damage and reports it.
+    Packets carry the presentation times; sorted, they are the frames' times. An AVI shows a frame for each of its
+    chunks, and an empty one, for a frame that was dropped, shows the frame before it for longer: the numbers of the
+    others are the times, except with B-frames, of which it tells no times. Such files and others whose packets carry
+    no times (raw streams) get a constant clock. A file that cannot be read to its end gives the times up to there:
+    whoever decodes the frames meets the same damage and reports it.
     """
     av = import_av()
     ticks: list[int | None] = []
@@ -54,20 +64,28 @@ def clock_of_video(path: str | Path) -> Clock:
         stream = container.streams.video[0]
         rate = stream.average_rate or stream.guessed_rate or DEFAULT_RATE
         time_base = stream.time_base
-        if container.format.name == 'avi':  # stores none; FFmpeg's guesses for H.264 in it are a frame late
+        avi = container.format.name == 'avi'
+        if avi and stream.codec_context.has_b_frames:
             return Clock.constant(Fraction(rate))
         try:
             for packet in container.demux(stream):
-                if packet.size and not packet.is_discard:
+                if avi:
+                    ticks += _ticks_in_avi(packet)
+                elif packet.size and not packet.is_discard:
                     ticks.append(packet.pts)
         except av.FFmpegError:
             pass
     rate = Fraction(rate)
-    if not ticks or None in ticks or len(set(ticks)) < len(ticks):
+    if not ticks or None in ticks or (avi and ticks != sorted(ticks)) or len(set(ticks)) < len(ticks):
         return Clock.constant(rate)
     ordered = tuple(sorted(ticks))
-    first = ordered[0] * time_base
-    # Containers round times to ticks, so one tick of jitter is still a constant rate.
-    if all(abs(tick * time_base - first - index / rate) <= time_base for index, tick in enumerate(ordered)):
-        return Clock(rate, time_base, None, first)
-    return Clock(rate, time_base, ordered, first)
+    # Containers round times to ticks, so one tick of jitter is still a constant rate. A tick of an AVI is a frame.
+    return Clock.of_ticks(rate, time_base, ordered, jitter=0 if avi else time_base)
+
+
+def _ticks_in_avi(packet) -> list[int | None]:
+    """The time of each frame that the packet decodes to: some repeat the frame before by decoding to none.
+
+    That of decoding: the other one is FFmpeg's guess, for H.264 a frame late.
+    """
+    return [packet.dts for _ in packet.decode()] if not packet.is_discard else []

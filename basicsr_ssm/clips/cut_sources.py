@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
 from basicsr_ssm.clips.cut import Crew, cut_source
+from basicsr_ssm.clips.dicom_source import is_dicom
 from basicsr_ssm.clips.folder_source import broken_link, image_files
 from basicsr_ssm.clips.frame_source import DamagedSourceError
 from basicsr_ssm.clips.masks import MASKS, write_mask
@@ -120,7 +123,20 @@ def open_sources(
             skips.add(name, f'{path}: {small}', f'{name}: {small}')
         else:
             opened[name] = source
+    _note_series(opened)
     return opened
+
+
+def _note_series(opened: Mapping[str, FrameSource]) -> None:
+    """Tell of folders with several DICOM files of one frame each, as series are often stored."""
+    folders: Counter[Path] = Counter()
+    for path in (source.path for source in opened.values() if source.frame_count == 1):
+        with suppress(OSError):  # a folder of one image; a file that has just disappeared is told of where it is read
+            folders[path.parent] += is_dicom(path)
+    for folder, count in folders.items():
+        if count > 1:
+            text = f'{count} DICOM files of a single frame are {count} sources; the frames of a series are not joined'
+            tqdm.write(f'note: {folder}: {text}', file=sys.stderr)
 
 
 def cut_sources(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
 
+from basicsr_ssm.clips.clock import Clock
 from basicsr_ssm.clips.frame_source import DamagedSourceError, FrameSource, safe_name
 from basicsr_ssm.clips.video_source import VideoSource
 from basicsr_ssm.errors import UserError
@@ -51,6 +54,7 @@ class DicomSource(FrameSource):
             self.size = (int(header.Rows), int(header.Columns))
             self.frame_count = int(header.get('NumberOfFrames') or 1)
             self.fps = _frame_rate(header)
+            self.clock = _clock(header, self.fps, self.frame_count)
         except UserError:
             raise
         except Exception as error:  # pydicom raises many kinds on damaged headers
@@ -177,7 +181,7 @@ def _wanted_decoder(syntax) -> str:
 
 def _frame_rate(header) -> Fraction | None:
     """Frames a second from whichever of the cine module's attributes is there."""
-    times = [float(v) for v in (header.get('FrameTimeVector') or [])][1:]  # milliseconds
+    times = _increments(header)[1:]
     if header.get('FrameTime'):
         rate = 1000 / max(float(header.FrameTime), 1e-3)
     elif sum(times) > 0:
@@ -185,6 +189,29 @@ def _frame_rate(header) -> Fraction | None:
     else:
         rate = float(header.get('CineRate') or header.get('RecommendedDisplayFrameRate') or 0)
     return Fraction(rate).limit_denominator(1001) if 0 < rate < 1000 else None
+
+
+def _clock(header, rate: Fraction | None, frames: int) -> Clock | None:
+    """The times of a FrameTimeVector that has one for each frame, and rises; None where there is none."""
+    increments = _increments(header)
+    if header.get('FrameTime') or rate is None or len(increments) != frames:
+        return None
+    ticks = tuple(round(1000 * time) for time in accumulate(increments))  # microseconds
+    if increments[0] < 0 or any(later <= tick for tick, later in pairwise(ticks)):
+        return None
+    # many write whole milliseconds
+    return Clock.of_ticks(rate, Fraction(1, 1_000_000), ticks, jitter=Fraction(1, 1000))
+
+
+def _increments(header) -> list[float]:
+    """The FrameTimeVector: milliseconds before each frame; [] where it is not there or holds no numbers."""
+    try:
+        value = header.get('FrameTimeVector')
+        values = [] if value is None or value == '' else value if hasattr(value, '__len__') else [value]
+        increments = [float(increment) for increment in values]
+    except (TypeError, ValueError):
+        return []
+    return increments if all(map(math.isfinite, increments)) else []
 
 
 def _in_a_line(error: Exception) -> str:

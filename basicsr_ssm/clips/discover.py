@@ -6,20 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from basicsr_ssm.clips.dicom_source import is_dicom
-from basicsr_ssm.clips.folder_source import broken_link, image_files, natural_key
+from basicsr_ssm.clips.films import images_or_films
+from basicsr_ssm.clips.folder_source import broken_link, natural_key
 from basicsr_ssm.clips.frame_source import safe_name
+from basicsr_ssm.clips.output_folder import is_data_set
 from basicsr_ssm.clips.published import name_some
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.linked_folders import leads_back
-
-VIDEO_SUFFIXES = tuple(
-    f'.{suffix}'
-    for suffix in (
-        *('mp4', 'm4v', 'mov', '3gp', 'mkv', 'webm', 'avi', 'wmv', 'asf', 'flv', 'ogv', 'mxf', 'gif', 'y4m'),
-        *('mpg', 'mpeg', 'm2v', 'vob', 'ts', 'm2ts', 'mts'),
-    )
-)
 
 
 def find_sources(
@@ -34,11 +27,14 @@ def find_sources(
     recursively, for videos, DICOM files and folders of images. Names are made of the file's or folder's name, with the
     names of the folders above it in front where that is needed to tell two apart.
 
+    A prepared data set below a path is not searched: its clips are of recordings that are sources already, or could be,
+    and in other splits they would leak. Given as a path it is.
+
     Args:
         skip: told of each folder that holds no source, and of each link in a folder that leads nowhere; without it
             that is an error. So it is if nothing is left.
         leave_out: a folder that is not searched: the output, which another run may have filled with frames.
-        note: told of each folder with images whose subfolders are therefore not searched.
+        note: told of each folder with images whose subfolders are therefore not searched, and of each data set.
 
     Raises:
         UserError: a path does not exist, holds no source or cannot be one, or is given twice.
@@ -70,15 +66,11 @@ def _search(folder: Path, leave_out: Path | None, broken: list[str], note: Calla
         return
     try:
         entries = sorted(folder.iterdir(), key=lambda p: natural_key(p.name))
-        images = image_files(folder)
     except OSError as error:
         raise UserError(f'{folder}: cannot be read ({error.strerror})') from error
+    images, films = images_or_films(folder)
     entries = [p for p in entries if not p.name.startswith('.')]
     broken += [f'{p}: {wrong}' for p in entries if (wrong := broken_link(p)) and p not in images]
-    films = [p for p in entries if p.is_file() and (p.suffix.lower() in VIDEO_SUFFIXES or _is_dicom(p))]
-    if images and films:
-        found = f'{images[0].name}, {films[0].name}'
-        raise UserError(f'{folder}: holds both images and videos ({found}): which of them are meant?')
     if images:
         below = [p.name for p in entries if p.is_dir() and p.resolve() != leave_out]
         if below:
@@ -88,16 +80,12 @@ def _search(folder: Path, leave_out: Path | None, broken: list[str], note: Calla
         return
     for entry in entries:
         if entry.is_dir() and not leads_back(entry):
-            yield from _search(entry, leave_out, broken, note)
+            if entry.resolve() != leave_out and is_data_set(entry):
+                note(f'{entry}: is a prepared data set, not looked into')
+            else:
+                yield from _search(entry, leave_out, broken, note)
         elif entry in films:
             yield entry
-
-
-def _is_dicom(path: Path) -> bool:
-    try:
-        return is_dicom(path)
-    except OSError:
-        return False
 
 
 def _named(paths: list[Path]) -> dict[str, Path]:

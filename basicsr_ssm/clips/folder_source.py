@@ -13,6 +13,7 @@ import numpy as np
 
 from basicsr_ssm.clips.frame_source import DamagedSourceError, FrameSource, safe_name
 from basicsr_ssm.clips.numbering import gaps_in
+from basicsr_ssm.clips.tiff_pages import count_pages
 from basicsr_ssm.errors import UserError
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
@@ -94,6 +95,9 @@ def read_image(path: Path, index: int) -> np.ndarray:
     fault = cut_off(content)
     if fault:
         raise DamagedSourceError(path, index, fault)
+    pages = count_pages(content)
+    if pages > 1:
+        raise DamagedSourceError(path, index, f'holds {pages} pages, where one image is expected')
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
     except cv2.error as error:

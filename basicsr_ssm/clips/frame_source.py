@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from basicsr_ssm.clips.clock import Clock
 from basicsr_ssm.errors import UserError
 
 
@@ -38,6 +39,7 @@ class FrameSource(ABC):
         path: the file or folder.
         name: short and safe in file names and LMDB keys: only ``[A-Za-z0-9_-]``.
         fps: frames a second, None where the input does not say (a folder of images).
+        clock: when each frame is shown, where the source is no video and tells that.
         size: (h, w) of every frame in pixels.
         frame_count: number of frames as far as it is known before reading, else None. An estimate.
         has_audio: whether the file also holds sound.
@@ -49,6 +51,7 @@ class FrameSource(ABC):
     path: Path
     name: str
     fps: Fraction | None = None
+    clock: Clock | None = None
     size: tuple[int, int]
     frame_count: int | None = None
     has_audio: bool = False

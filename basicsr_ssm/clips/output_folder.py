@@ -15,6 +15,10 @@ from basicsr_ssm.files import WriteError, write_json, writing
 WORK = '.partial'  # below the output: everything that is not finished
 
 
+_KEYS = {'settings', 'sources', 'skipped', 'clips'}  # of every manifest
+_BEGUN_KEYS = {'settings', 'sources'}
+
+
 def finished_manifest(output: Path) -> dict | None:
     """The manifest of a finished data set; UserError when `output` is something else, or parts of it are gone."""
     if output.exists() and not output.is_dir():
@@ -22,7 +26,7 @@ def finished_manifest(output: Path) -> dict | None:
     try:
         if (output / 'manifest.json').exists():
             manifest = json.loads((output / 'manifest.json').read_bytes())
-            if {'settings', 'sources', 'skipped', 'clips'} <= set(manifest):
+            if set(manifest) >= _KEYS:
                 _refuse_incomplete(manifest, output)
                 return manifest
         elif not output.exists() or (output / WORK).exists() or not any(output.iterdir()):
@@ -32,6 +36,20 @@ def finished_manifest(output: Path) -> dict | None:
     except OSError as error:
         raise UserError(f'{output}: cannot be read ({error.strerror})') from error
     raise UserError(f'{output}: holds something that is not a prepared data set; choose another --output')
+
+
+def is_data_set(folder: Path) -> bool:
+    """Whether a data set was made or begun there, whatever has become of it since."""
+    begun = (folder / WORK / 'begun.json', *folder.glob(f'{WORK}/shard_*/begun.json'))
+    return _has_keys(folder / 'manifest.json', _KEYS) or any(_has_keys(path, _BEGUN_KEYS) for path in begun)
+
+
+def _has_keys(path: Path, keys: set[str]) -> bool:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):  # not there, damaged, or of another program
+        return False
+    return isinstance(content, dict) and keys <= set(content)
 
 
 def _refuse_incomplete(manifest: dict, output: Path) -> None:

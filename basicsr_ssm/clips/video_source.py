@@ -172,6 +172,7 @@ class _Coverage:
             promised = stream.frames / stream.average_rate if by_count else (stream.duration or 0) * stream.time_base
             slack = 0.6 * self.longest
         elif 'matroska' in kind:
+            covered = max(covered, self.end)  # its durations count from the file's zero, wherever the video starts
             promised = _matroska_seconds(container, stream)
             slack = max(0.5, 1.5 * self.longest)
         else:  # transport streams and raw streams promise nothing

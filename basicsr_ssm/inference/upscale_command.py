@@ -271,7 +271,7 @@ def _clock_and_audio(source: FrameSource, output: Output, fps: Fraction | None, 
         return clock_of_video(source.path), source.has_audio and not silent
     if source.fps is None:
         _say(f'note: {source.path} tells no frame rate; taking {DEFAULT_RATE} a second (--fps sets another)')
-    return Clock.constant(source.fps or DEFAULT_RATE), False
+    return source.clock or Clock.constant(source.fps or DEFAULT_RATE), False
 
 
 def _expected(source: FrameSource, start: int, stop: int | None) -> int | None:

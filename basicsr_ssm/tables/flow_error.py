@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -30,7 +31,8 @@ def clips_in(path: Path) -> Clips:
         store = LmdbFrames(path)
         clips, _ = index_clips(store)
         return {clip.name: lambda clip=clip: (store.read(key)[..., ::-1] for key in clip.lq) for clip in clips}
-    return {name: lambda source=source: open_source(source).frames() for name, source in find_sources([path]).items()}
+    sources = find_sources([path], note=lambda text: print(f'note: {text}', file=sys.stderr))
+    return {name: lambda source=source: open_source(source).frames() for name, source in sources.items()}
 
 
 def measure_clips(

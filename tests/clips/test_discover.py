@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -107,3 +109,44 @@ def test_the_output_is_no_source(tmp_path, moving_frames, write_folder):
     full = write_folder(tmp_path / 'full', moving_frames(1))
     write_folder(tmp_path / 'out' / 'train' / 'GT' / 'full_0000', moving_frames(1))
     assert find_sources([tmp_path], leave_out=tmp_path / 'full' / '..' / 'out') == {'full': full}
+
+
+def make_data_set(path, write_folder, frames, **files):
+    write_folder(path / 'train' / 'GT' / 'eye_0000', frames)
+    for name, content in files.items():
+        file = path / name.replace('__', '/').replace('_json', '.json')
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_prepared_data_sets_are_no_recordings(tmp_path, moving_frames, write_folder):
+    """Its clips are of recordings that are sources, too: they would be in several splits."""
+    full = write_folder(tmp_path / 'in' / 'full', moving_frames(1))
+    begun = {'settings': {}, 'sources': {}}
+    manifest = {**begun, 'skipped': [], 'clips': []}
+    ours = {
+        'done': {'manifest_json': manifest},
+        'half': {'.partial__begun_json': begun},
+        'shards': {'.partial__shard_2_of_3__begun_json': begun},
+    }
+    for name, files in ours.items():
+        make_data_set(tmp_path / 'in' / 'deeper' / name, write_folder, moving_frames(1), **files)
+    notes = []
+    assert find_sources([tmp_path / 'in'], note=notes.append) == {'full': full}
+    assert notes == [f'{tmp_path}/in/deeper/{name}: is a prepared data set, not looked into' for name in ours]
+    # given itself, or as the output, nothing is said of it
+    for path in (tmp_path / 'in' / 'deeper' / 'done', tmp_path / 'in' / 'deeper' / 'half' / 'train'):
+        assert list(find_sources([path], note=notes.append)) == ['eye_0000']
+    find_sources([tmp_path / 'in'], leave_out=tmp_path / 'in' / 'deeper' / 'done', note=notes.append)
+    assert len(notes) == 5
+    with pytest.raises(UserError, match='deeper: holds neither'):
+        find_sources([tmp_path / 'in' / 'deeper'])
+
+
+@pytest.mark.parametrize('content', ['', '{"settings": 1', '[[]]', '3', '{"sources": [], "clips": []}', '[' * 100_000])
+def test_foreign_and_damaged_manifests_hide_nothing(tmp_path, moving_frames, write_folder, content):
+    files = {'manifest_json': content, '.partial__begun_json': '{"settings": {}}'}
+    make_data_set(tmp_path / 'in' / 'theirs', write_folder, moving_frames(1), **files)
+    notes = []
+    assert list(find_sources([tmp_path / 'in'], note=notes.append)) == ['eye_0000'] and not notes

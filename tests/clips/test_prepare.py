@@ -488,6 +488,33 @@ def test_command(tmp_path, three, capsys):
         prepare_command.run(parser.parse_args([*common, '--split', 'train=1', '--test', 'scan1']))
 
 
+@pytest.mark.parametrize('form', ['png', 'lmdb'])
+def test_a_data_set_among_the_sources_is_left_alone(tmp_path, three, form, capsys):
+    words = ['--format', form, '--clip-length', '4', '--split', 'train=1']
+    inside = str(tmp_path / 'in' / 'made')
+    assert cli.main(['prepare', 'custom', '--source', str(tmp_path / 'in'), '--output', inside, *words]) == 0
+    capsys.readouterr()
+    again = ['prepare', 'custom', '--source', str(tmp_path / 'in'), '--output', str(tmp_path / 'again'), *words]
+    assert cli.main(again) == 0
+    assert f'note: {inside}: is a prepared data set, not looked into' in capsys.readouterr().err
+    assert len(json.loads((tmp_path / 'again' / 'manifest.json').read_bytes())['sources']) == 3
+
+
+def test_dicom_files_of_a_single_frame_are_told(tmp_path, moving_frames, write_dicom, capsys):
+    for patient, frames in (('one', [1, 1, 1]), ('two', [1, 4])):
+        (tmp_path / 'in' / patient).mkdir(parents=True)
+        for i, count in enumerate(frames):
+            pixels = np.stack(moving_frames(count, 50, 70, 10 * i + len(frames)))
+            write_dicom(tmp_path / 'in' / patient / f'IM{i}', pixels, 'RGB')
+    words = ['prepare', 'custom', '--source', tmp_path / 'in', '--split', 'train=1', '--crop-borders']
+    for length, status in ((1, 0), (5, 2)):  # the note comes before the error, too
+        output = ['--output', tmp_path / f'out{length}', '--clip-length', length]
+        assert cli.main([str(word) for word in (*words, *output)]) == status
+        notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith('note:')]
+        text = '3 DICOM files of a single frame are 3 sources; the frames of a series are not joined'
+        assert notes == [f'note: {tmp_path}/in/one: {text}']
+
+
 def test_a_stray_image_beside_folders_is_told(tmp_path, three, capsys):
     (tmp_path / 'in' / 'thumb.jpg').write_bytes((tmp_path / 'in' / 'scan0' / 'frame1.png').read_bytes())
     parser = argparse.ArgumentParser()

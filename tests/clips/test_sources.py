@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -110,6 +111,18 @@ def test_truncated_video(tmp_path, moving_frames, write_video, kind, part):
     expect_damage(path, 'cut off|short of|errors|decoded|no decodable')
 
 
+@pytest.mark.parametrize('suffix', ['.mkv', '.webm'])
+def test_matroska_whose_video_does_not_start_at_zero(tmp_path, moving_frames, write_video, suffix):
+    codec, pix_fmt, options = ('ffv1', 'yuv444p', {}) if suffix == '.mkv' else ('libvpx', 'yuv420p', {'crf': '4'})
+    times = [50 + i for i in range(40)]  # two seconds late
+    path = write_video(tmp_path / f'late{suffix}', moving_frames(40), codec, pix_fmt, options, times=times)
+    assert len(read(path)[1]) == 40
+    content = path.read_bytes()
+    for part in (0.3, 0.6):
+        path.write_bytes(content[: int(len(content) * part)])
+        expect_damage(path, 'cut off|short of')
+
+
 def test_undecodable_packet(tmp_path, moving_frames, write_video):
     path = write_video(tmp_path / 'hit.avi', moving_frames(30, 96, 160), 'mpeg4', 'yuv420p')
     content = bytearray(path.read_bytes())
@@ -210,9 +223,34 @@ def test_float_images_are_refused(tmp_path):
         open_source(tmp_path)
 
 
+@pytest.mark.parametrize('suffix', ['.tif', '.tiff'])
+def test_pages_beyond_the_first_are_not_lost(tmp_path, moving_frames, suffix):
+    cv2.imwritemulti(str(tmp_path / f'stack{suffix}'), moving_frames(3))
+    with pytest.raises(DamagedSourceError, match=rf'stack\{suffix}, frame 0: holds 3 pages, where one image is'):
+        open_source(tmp_path)
+
+
 def test_empty_folder(tmp_path):
     with pytest.raises(UserError, match='holds no images'):
         open_source(tmp_path)
+
+
+def test_a_folder_with_videos_is_no_clip(tmp_path, moving_frames, write_video, write_dicom, write_folder):
+    folder = write_folder(tmp_path / 'exam', moving_frames(1))
+    write_video(folder / 'cine.mp4', moving_frames(2))
+    with pytest.raises(UserError, match=r'exam: holds both images and videos \(frame1\.png, cine\.mp4\): which'):
+        open_source(folder)
+    (folder / 'frame1.png').unlink()
+    with pytest.raises(UserError, match=r'exam: the folder holds no images, but cine\.mp4: give one of its files'):
+        open_source(folder)
+    write_dicom(folder / 'IM0001', np.stack(moving_frames(2)), 'RGB')
+    (folder / 'notes.txt').touch()
+    with pytest.raises(UserError, match=r'holds no images, but IM0001, cine\.mp4: give'):
+        open_source(folder)
+    (folder / 'cine.mp4').rename(folder / '.cine.mp4')  # a hidden one is not looked at
+    (folder / 'IM0001').unlink()
+    with pytest.raises(UserError, match=r'holds no images \('):
+        open_source(folder)
 
 
 def test_dicom_rgb_and_ybr(tmp_path, moving_frames, write_dicom):
@@ -222,6 +260,39 @@ def test_dicom_rgb_and_ybr(tmp_path, moving_frames, write_dicom):
     assert close(got, frames, 1e-9)
     ybr = np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]] for f in frames])
     assert close(read(write_dicom(tmp_path / 'ybr', ybr, 'YBR_FULL'))[1], frames, 1.5)
+
+
+def times_of(path):
+    """Milliseconds at which the five frames are shown, as far as the file tells, and its rate."""
+    source = open_source(path)
+    clock = source.clock
+    return None if clock is None else [round(float(clock.time(i) * 1000), 3) for i in range(5)], source.fps
+
+
+def test_dicom_keeps_the_times_of_its_frames(tmp_path, write_dicom):
+    def written(**attributes):
+        return times_of(write_dicom(tmp_path / 'cine.dcm', np.zeros((5, 8, 8), np.uint8), 'MONOCHROME2', **attributes))
+
+    mean = Fraction(5121, 820)
+    assert written(FrameTimeVector=['0', '40', '60', '40.5', '500']) == ([0, 40, 100, 140.5, 640.5], mean)
+    assert written(FrameTimeVector=['10', '40', '60', '40.5', '500'])[0] == [10, 50, 110, 150.5, 650.5]
+    assert written(FrameTimeVector=['0', '40', '40', '40', '40']) == ([0, 40, 80, 120, 160], 25)
+    assert written(FrameTimeVector=['0', '33', '34', '33', '33'])[0] == [0, 33.25, 66.5, 99.75, 133]  # rounded ones
+    # what tells no times
+    assert written(FrameTimeVector=['0', '40', '60', '40', '500'], FrameTime='50') == (None, 20)
+    assert written(FrameTimeVector=['0', '40', '60', '40']) == (None, pytest.approx(3000 / 140, rel=1e-4))
+    for vector in (['0', '40', '60', '-40', '500'], ['-1', '40', '60', '40', '500'], ['0', '0', '60', '40', '500']):
+        assert written(FrameTimeVector=vector)[0] is None
+    for vector in ([], None, '40', ['0'] * 5):
+        assert written(FrameTimeVector=vector, CineRate='30') == (None, 30)
+
+
+@pytest.mark.parametrize('wrong', [b'six', b'nan', b'inf'])
+def test_dicom_whose_times_are_no_numbers(tmp_path, write_dicom, wrong):
+    attributes = {'FrameTimeVector': ['0', '40', '666', '40', '40'], 'CineRate': '30'}
+    path = write_dicom(tmp_path / 'cine.dcm', np.zeros((5, 8, 8), np.uint8), 'MONOCHROME2', **attributes)
+    path.write_bytes(path.read_bytes().replace(b'666', wrong))
+    assert times_of(path) == (None, 30)
 
 
 def test_dicom_monochrome(tmp_path, write_dicom):

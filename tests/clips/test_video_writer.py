@@ -158,6 +158,62 @@ def test_varying_frame_rate_in_avi_is_named(tmp_path):
     assert len(read(tmp_path / 'clip.avi')) == 4
 
 
+def make_avi(path, frames, codec, ticks, options=None):
+    """Write an AVI of 25 frames a second; between the ticks FFmpeg puts empty chunks, for frames that were dropped."""
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream(codec, rate=25, options=options or {})
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = 'yuvj420p' if codec == 'mjpeg' else 'yuv420p'
+        for tick, frame in zip(ticks, frames, strict=True):
+            image = av.VideoFrame.from_ndarray(frame, format='rgb24').reformat(format=stream.pix_fmt)
+            image.pts, image.time_base = tick, Fraction(1, 25)
+            container.mux(stream.encode(image))
+        container.mux(stream.encode())
+
+
+GAPS = [0, 1, 2, 12, 13, 14]
+
+
+@pytest.mark.parametrize('codec, options', [('mjpeg', {}), ('mpeg4', {}), ('libx264', {'bf': '0'})])
+@pytest.mark.parametrize('ticks', [GAPS, [0, 1, 2, 4, 5, 6]])  # one dropped frame is no jitter
+def test_dropped_frames_of_an_avi_keep_their_time(tmp_path, codec, options, ticks):
+    source, result = tmp_path / 'source.avi', tmp_path / 'result.mp4'
+    frames = marked_frames(6)
+    make_avi(source, frames, codec, ticks, options)
+    assert len(read(source)) == 6
+    write(result, frames, clock_of_video(source), source=source)
+    assert [time * 25 for time in frame_times(result)] == ticks
+
+
+@pytest.mark.parametrize(
+    'codec, options, ticks',
+    [
+        *((codec, {}, range(6)) for codec in ('mjpeg', 'mpeg4', 'libx264')),
+        ('libx264', {'bf': '0'}, range(6)),
+        ('mpeg4', {'bf': '2'}, range(6)),
+        ('mpeg4', {'bf': '2'}, GAPS),  # of B-frames nothing tells when they are shown
+        ('libx264', {}, GAPS),
+    ],
+)
+def test_other_avis_have_a_constant_clock(tmp_path, codec, options, ticks):
+    make_avi(tmp_path / 'clip.avi', marked_frames(6), codec, ticks, options)
+    assert clock_of_video(tmp_path / 'clip.avi') == Clock.constant(RATE)
+
+
+def test_chunks_of_an_avi_that_hold_no_frame_have_no_time(tmp_path):
+    path = tmp_path / 'clip.avi'
+    make_avi(path, marked_frames(6), 'mpeg4', range(6))
+    with av.open(str(path)) as container:
+        chunks = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    # an MPEG-4 picture that is marked as not coded: its start, type P, no whole second, tick 2 of 25 (5 bits), 0
+    empty = bytes.fromhex('000001b6') + bytes([0b01_0_1_0001, 0b0_1_0_11111])
+    content = path.read_bytes()
+    path.write_bytes(content.replace(chunks[2], empty.ljust(len(chunks[2]), b'\0')))
+    assert len(read(path)) == 5
+    clock = clock_of_video(path)
+    assert [clock.time(i) * 25 for i in range(5)] == [0, 1, 3, 4, 5]
+
+
 @pytest.mark.parametrize('rate', [Fraction(25), Fraction(30000, 1001), Fraction(15, 2)])
 @pytest.mark.parametrize('suffix', ['.mp4', '.mkv', '.avi'])
 def test_frame_rate_survives_a_second_pass(tmp_path, rate, suffix):

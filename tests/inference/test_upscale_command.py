@@ -30,7 +30,7 @@ def make_folder(path, frames):
     return path
 
 
-def make_dicom(path, frames):
+def make_dicom(path, frames, **attributes):
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage, generate_uid
 
@@ -45,7 +45,8 @@ def make_dicom(path, frames):
     dataset.SamplesPerPixel, dataset.PlanarConfiguration, dataset.PhotometricInterpretation = 3, 0, 'RGB'
     dataset.BitsAllocated = dataset.BitsStored = 8
     dataset.HighBit, dataset.PixelRepresentation = 7, 0
-    dataset.FrameTime = '50'
+    for name, value in (attributes or {'FrameTime': '50'}).items():
+        setattr(dataset, name, value)
     dataset.PixelData = frames.tobytes()
     dataset.save_as(path, enforce_file_format=True)
 
@@ -132,6 +133,20 @@ def test_dicom_keeps_its_frame_time(upscale, enlarge, tmp_path):
     assert upscale(tmp_path / 'cine.dcm', tmp_path / 'out.mkv', '--lossless', net=enlarge) == 0
     assert np.array_equal(np.stack(read(tmp_path / 'out.mkv')), frames.repeat(2, 1).repeat(2, 2))
     assert [float(time) for time in frame_times(tmp_path / 'out.mkv')] == [i / 20 for i in range(6)]
+
+
+@pytest.mark.parametrize('suffix', ['.mp4', '.mkv', '.avi'])
+def test_dicom_keeps_the_times_of_its_frames(upscale, enlarge, tmp_path, capsys, suffix):
+    make_dicom(tmp_path / 'cine.dcm', marked_frames(6, 24, 32), FrameTimeVector=['0', '40', '40', '400', '40', '80'])
+    out = tmp_path / f'out{suffix}'
+    assert upscale(tmp_path / 'cine.dcm', out, net=enlarge) == 0
+    assert [mark_of(frame) for frame in read(out)] == list(range(6))
+    if suffix == '.avi':
+        assert 'note: out.avi: .avi files cannot store a varying frame rate' in capsys.readouterr().err
+    else:
+        assert [round(time * 1000) for time in frame_times(out)] == [0, 40, 80, 480, 520, 600]
+    assert upscale(tmp_path / 'cine.dcm', out, '--overwrite', '--fps', '10', net=enlarge) == 0
+    assert [time * 10 for time in frame_times(out)][-1] == (6 if suffix == '.avi' else 5)  # an AVI's are a frame late
 
 
 def test_odd_result_keeps_its_size(upscale, enlarge, tmp_path, capsys):
