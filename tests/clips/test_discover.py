@@ -63,6 +63,12 @@ def test_names_that_only_numbers_tell_apart_do_not_show_the_folders_above(tmp_pa
     assert list(find_sources([tmp_path])) == ['source_1', 'source_2']
 
 
+def test_no_name_looks_like_an_option(tmp_path):
+    for name in ('-dash.mp4', '--.mp4', '_-x-.mp4'):
+        (tmp_path / name).write_bytes(b'')
+    assert sorted(find_sources([tmp_path])) == ['dash', 'source', 'x-']
+
+
 def test_an_empty_folder_is_left_out_where_that_is_asked_for(tmp_path, moving_frames, write_folder):
     full = write_folder(tmp_path / 'full', moving_frames(1))
     (tmp_path / 'empty' / 'deeper').mkdir(parents=True)
