@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from basicsr_ssm.tables.entries import find_entries, find_rows
     from basicsr_ssm.tables.running.jobs import plan_jobs
     from basicsr_ssm.tables.running.lanes import run_jobs
+    from basicsr_ssm.tables.running.provenance import check_gpus
     from basicsr_ssm.tables.running.slurm import submit
 
     entries = find_entries(args.names)
@@ -55,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError('--row: give one table alone with it')
     if args.gpus and args.slurm:
         raise UserError('--gpus: SLURM gives each job its GPU')
+    if args.gpus:
+        check_gpus(args.gpus)
     request = _request(args)
     jobs = plan_jobs([(entry, row) for entry in entries for row in find_rows(entry, args.row)], request)
     _check_used(jobs, request)
@@ -177,7 +180,8 @@ def _positive(text: str) -> int:
 
 
 def _gpus(text: str) -> list[str]:
-    gpus = [gpu.strip() for gpu in text.split(',')]
-    if not all(gpus) or len(set(gpus)) < len(gpus):
-        raise argparse.ArgumentTypeError(f'{text}: expected different GPUs, as in 0,1')
+    words = [word.strip() for word in text.split(',')]
+    gpus = [str(int(word)) for word in words if word.isdecimal()]
+    if len(set(gpus)) < len(words):
+        raise argparse.ArgumentTypeError(f'{text}: expected different GPUs by their numbers, as in 0,1')
     return gpus

@@ -203,6 +203,42 @@ def test_gpus_are_different_ones(capsys):
     assert 'expected different GPUs' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('gpus', ['none', 'GPU-ab', '0,none', '-1', '0,', '1,01'])
+def test_gpus_are_given_by_their_numbers(gpus, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(['tables', 'run', 'medvsr_tab1', '--dry-run', f'--gpus={gpus}'])
+    assert f'{gpus}: expected different GPUs by their numbers, as in 0,1' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('count', 'visible', 'gpus', 'said'),
+    [
+        (0, None, '0,1', '--gpus 0,1: this process sees no GPU\n'),
+        (0, '', '0', '--gpus 0: this process sees no GPU (CUDA_VISIBLE_DEVICES=)\n'),
+        (1, None, '1', '--gpus 1: this process sees 1 GPU, 0\n'),
+        (1, '3', '0,1', '--gpus 1: this process sees 1 GPU, 0 (CUDA_VISIBLE_DEVICES=3)\n'),
+        (2, 'GPU-a,GPU-b', '1,2,5', '--gpus 2,5: this process sees 2 GPUs, 0,1 (CUDA_VISIBLE_DEVICES=GPU-a,GPU-b)\n'),
+    ],
+)
+def test_gpus_that_this_process_does_not_see(runs, monkeypatch, capsys, count, visible, gpus, said):
+    """Refused before anything runs."""
+    monkeypatch.setattr('torch.cuda.device_count', lambda: count)
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    if visible is not None:
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
+    assert cli.main(['tables', 'run', 'vsrm_tab8', '--row', 'VSRM', '--only', 'complexity', '--gpus', gpus]) == 2
+    assert capsys.readouterr().err.endswith(said)
+    assert not runs.output.exists() and not runs.calls()
+
+
+@pytest.mark.parametrize(('visible', 'used'), [('4,5', {'4', '5'}), ('GPU-ab,GPU-cd', {'GPU-ab', 'GPU-cd'})])
+def test_gpus_that_this_process_sees(runs, run, monkeypatch, visible, used):
+    monkeypatch.setattr('torch.cuda.device_count', lambda: 2)
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
+    run('vsrm_tab8', '--only', 'complexity', '--gpus', '0,1')
+    assert {gpu for _, gpu, *_ in runs.calls()} == used
+
+
 def test_flow_error_of_a_data_set(tmp_path):
     """`tables flow-error` gets the row's data and the user's flow network."""
     (tmp_path / 'spynet.pth').write_text('weights')

@@ -307,11 +307,15 @@ def test_a_damaged_result(runs):
         ('4,5', '5', '5'),  # named as the system does
         ('GPU-ab,GPU-cd', '1', 'GPU-cd'),
         ('4,5', 'GPU-ab', 'GPU-ab'),
+        ('GPU-ab,GPU-cd', None, 'GPU-ab'),
+        ('', None, ''),  # all are hidden
+        ('', '0', ''),
+        ('-1', None, '-1'),
     ],
 )
 def test_gpus_are_those_that_the_user_may_use(monkeypatch, visible, gpu, seen):
     monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
-    if visible:
+    if visible is not None:
         monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
     assert environment(gpu)['CUDA_VISIBLE_DEVICES'] == seen
 

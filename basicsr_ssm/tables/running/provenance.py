@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import basicsr_ssm
+from basicsr_ssm.errors import UserError
 from basicsr_ssm.version import __version__
 
 # in a process of its own: whoever asks a GPU for its name holds a part of its memory
@@ -42,12 +43,31 @@ def machine(gpu: str | None) -> dict:
     return {**found, 'basicsr_ssm': __version__, **_commit()}
 
 
+def check_gpus(gpus: list[str]) -> None:
+    """Raise UserError when a number is not among those of the GPUs that this process sees; nothing is put on them."""
+    import torch
+
+    count = torch.cuda.device_count()
+    hidden = [gpu for gpu in gpus if int(gpu) >= count]
+    if not hidden:
+        return
+    there = ','.join(str(number) for number in range(count))
+    sees = f'{count} GPU{"s" if count > 1 else ""}, {there}' if count else 'no GPU'
+    visible = os.environ.get('CUDA_VISIBLE_DEVICES')
+    why = '' if visible is None else f' (CUDA_VISIBLE_DEVICES={visible})'
+    raise UserError(f'--gpus {",".join(hidden)}: this process sees {sees}{why}')
+
+
 def environment(gpu: str | None) -> dict[str, str]:
-    """For a command that sees this GPU alone: by its number among those that this process sees; None: the first one."""
-    visible = os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',')
-    number = int(gpu or 0) if (gpu or '0').isdecimal() else None
-    if visible != [''] and number is not None and number < len(visible):
-        gpu = visible[number]
+    """For a command that sees this GPU alone: by its number among those that this process sees; None: the first one.
+
+    Where CUDA_VISIBLE_DEVICES is empty, all are hidden from this process, and from the command.
+    """
+    visible = os.environ.get('CUDA_VISIBLE_DEVICES')
+    if visible is not None:
+        names = visible.split(',')
+        number = int(gpu or 0) if (gpu or '0').isdecimal() else len(names)
+        gpu = names[number] if number < len(names) else gpu
     root = str(Path(basicsr_ssm.__file__).parents[1])
     path = os.environ.get('PYTHONPATH')
     return {
