@@ -33,6 +33,8 @@ def train(text):
 def test(text):
     folder = Path(re.search(r'results_root: (.*)', text)[1])
     assert Path(re.search(r'pretrain_network_g: (.*)', text)[1]).read_text() == 'weights'
+    if folder.exists():  # as BasicSR does
+        folder.rename(f'{folder}_archived_{time.time()}')
     folder.mkdir(parents=True)
     name = re.search(r'datasets:\n  test:\n    name: (.*)', text)[1]
     clips = {'clip': {'psnr': 31.5, 'ssim': 'inf'}, 'mean': {'psnr': 31.5, 'ssim': 'inf'}}

@@ -63,6 +63,42 @@ def test_what_is_finished_is_not_run_again(runs):
     assert [name for name, *_ in runs.calls()][4:] == ['test']  # the training stays
 
 
+def names_of(runs, count):
+    """The folders in which the last commands ran, without their digests."""
+    return [Path(words[2]).parent.name.rpartition('-')[0] for *_, words in runs.calls()[-count:]]
+
+
+def test_trainings_whose_checkpoints_are_gone(runs):
+    """Run again where a test starts from them, and only there."""
+    runs.run('vsrm_tab7', ['ffl'])
+    (checkpoint,) = runs.output.glob('runs/*/training/models/net_g_latest.pth')
+    checkpoint.unlink()
+    assert runs.run('vsrm_tab7', ['ffl']) == {} and len(runs.calls()) == 2  # all has results
+    assert runs.run('vsrm_tab7', ['ffl'], replace=True) == {}
+    assert names_of(runs, 4) == ['vsrm_loss_ffl', 'test_vsrm_REDS4_N6'] * 2 and len(runs.calls()) == 4
+    checkpoint.unlink()
+    (runs.output / 'vsrm_tab7/ffl.json').unlink()
+    assert runs.run('vsrm_tab7', ['ffl']) == {} and len(runs.calls()) == 4  # figures are in the records
+
+
+def test_trainings_before_others_whose_checkpoints_are_gone(runs):
+    runs.run('vsrm_tab2', ['VSRM-16'], only=('vid4',))
+    names = names_of(runs, 3)
+    first, second = (next(runs.output.glob(f'runs/{name}-*/training/models/net_g_latest.pth')) for name in names[:2])
+    first.unlink()
+    assert runs.run('vsrm_tab2', ['VSRM-16'], only=('vid4',), replace=True) == {}
+    assert names_of(runs, 1) == names[2:] and len(runs.calls()) == 4
+    second.unlink()
+    assert runs.run('vsrm_tab2', ['VSRM-16'], only=('vid4',), replace=True) == {}
+    assert names_of(runs, 3) == names and len(runs.calls()) == 7
+
+
+def test_a_training_that_leaves_no_checkpoint_has_failed(runs):
+    jobs = runs.jobs('vsrm_tab7', ['ffl'])
+    failed = run_jobs(jobs, runs.request(program=(sys.executable, '-c', '')), None, lambda text: None)
+    assert 'train left no ' in failed['vsrm_tab7/ffl'] and 'net_g_latest.pth (' in failed['vsrm_tab7/ffl']
+
+
 def test_tables_share_trainings_and_measurements(runs):
     runs.run('vsrm_tab3', ['mamba'])
     assert len(runs.calls()) == 3

@@ -115,7 +115,7 @@ def _advance(lane: Lane, waiting: deque[Job], request: Request, seen: Seen, say:
         lane.job = waiting.popleft()
     while lane.job.parts:
         part = lane.job.parts[0]
-        step = next((step for step in part.steps if not _is_done(step, request, seen)), None)
+        step = _first_left(part, request, seen)
         if step is None:
             _store(lane.job, part, request)
             say(f'{lane.job.name}: {part.name} done')
@@ -128,7 +128,7 @@ def _advance(lane: Lane, waiting: deque[Job], request: Request, seen: Seen, say:
             waiting.append(lane.job)
             lane.job = None
             return
-        if _is_done(step, request, seen):  # by whom we waited for
+        if _first_left(part, request, seen) is not step:  # done by whom we waited for
             lock.close()
             continue
         try:
@@ -148,6 +148,16 @@ def _drop(job: Job, error: UserError, seen: Seen) -> None:
     if step is not None:
         seen.failed[step.record] = str(error)
     job.parts = [part for part in job.parts[1:] if step is None or all(s.record != step.record for s in part.steps)]
+
+
+def _first_left(part: Part, request: Request, seen: Seen) -> Step | None:
+    """What is to be run next: where a command starts from a checkpoint that was cleared away, its training."""
+    first, is_left = None, False
+    for step in reversed(part.steps):
+        is_gone = step.checkpoint is not None and not step.checkpoint.exists()
+        is_left = not _is_done(step, request, seen) or is_left and is_gone
+        first = step if is_left else first
+    return first
 
 
 def _is_done(step: Step, request: Request, seen: Seen) -> bool:
@@ -203,6 +213,8 @@ def _finish(running: Running, gpu: str | None) -> None:
         # the kernel kills what asks for more memory than there is
         why = f'was killed by signal {-status}' if status < 0 else f'ended with status {status}'
         raise StepError(step, f'{step.kind} {why}: {_last_words(step.log, running.said_from)} ({step.log})')
+    if step.checkpoint and not step.checkpoint.exists():  # or it would be begun again and again
+        raise StepError(step, f'{step.kind} left no {step.checkpoint} ({step.log})')
     record = {
         'kind': step.kind,
         'digest': step.digest,

@@ -15,6 +15,8 @@ RECORD = 'finished.json'
 class Step:
     """One command. It is finished when its record is there and has its digest.
 
+    A training whose checkpoint is gone is run again where what comes after it is to be run.
+
     Attributes:
         kind: 'train', 'test', 'measure' or 'flow-error'.
         folder: its own; holds the record, the log and what it makes.
@@ -34,6 +36,11 @@ class Step:
     @property
     def record(self) -> Path:
         return self.folder / RECORD
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """What a training leaves for the commands that start from it; None for other commands."""
+        return self.folder / 'training' / 'models' / 'net_g_latest.pth' if self.kind == 'train' else None
 
     @property
     def log(self) -> Path:
