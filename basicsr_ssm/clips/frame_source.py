@@ -99,6 +99,6 @@ class FrameSource(ABC):
 
 
 def safe_name(text: str) -> str:
-    """A name of at most 100 characters out of ``[A-Za-z0-9_-]``, made from any text; with a - in front it would be taken
-    for an option."""
+    """A name of at most 100 characters out of ``[A-Za-z0-9_-]``, made from any text; with a - in front it
+    would be taken for an option."""
     return re.sub(r'[^A-Za-z0-9_-]+', '_', text).strip('_').lstrip('-_')[:100] or 'source'

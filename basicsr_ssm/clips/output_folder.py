@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from basicsr_ssm.errors import UserError
+from basicsr_ssm.file_lock import lock_file
 from basicsr_ssm.files import WriteError, write_json, writing
 
 WORK = '.partial'  # below the output: everything that is not finished
@@ -100,12 +100,10 @@ def locked(work: Path, shared: bool = False, name: str | None = None) -> Iterato
     """
     with writing(work):
         work.mkdir(parents=True, exist_ok=True)
-        file = (work / 'lock').open('a+')
+    file = lock_file(work / 'lock', shared)
+    if file is None:
+        raise UserError(f'{name or work.parent}: another run is preparing this data set')
     with file:
-        try:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f'{name or work.parent}: another run is preparing this data set') from error
         yield
 
 

@@ -325,12 +325,14 @@ def test_interrupted_in_the_midst_of_a_training(runs, tmp_path, monkeypatch, how
     assert runs.result('vsrm_tab7', 'ffl')['parts']['reds4']['steps'][0]['starts'] == 2
 
 
-def test_a_damaged_result(runs):
+def test_a_run_removes_what_a_killed_one_was_writing(runs):
     runs.run('vsrm_tab7', ['ffl'])
-    path = runs.output / 'vsrm_tab7/ffl.json'
-    path.write_text(path.read_text()[:50])
-    with pytest.raises(UserError, match='ffl.json is no result any more; move it away'):
-        runs.jobs('vsrm_tab7', ['ffl'])
+    record = next(runs.output.glob('runs/test_*/finished.json'))
+    left_over = [record.with_name('.finished.json.12345678.tmp'), runs.output / 'vsrm_tab7/.ffl.json.12345678.tmp']
+    for path in left_over:
+        path.touch()
+    runs.run('vsrm_tab7', ['ffl'], replace=True)
+    assert not any(path.exists() for path in left_over)
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def _training(trained: Trained, request: Request, settings: Settings) -> Trainin
     )
     step = Step('train', folder, own, ('train', '-opt', str(file), '--auto_resume'), {file: text})
     steps = tuple(step for training in earlier for step in training.steps)
-    return Training(options, folder / 'training' / 'models' / 'net_g_latest.pth', (*steps, step), about)
+    return Training(options, step.checkpoint, (*steps, step), about)
 
 
 def _begun_from(options: dict) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shlex
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from basicsr_ssm.errors import UserError
+from basicsr_ssm.file_lock import lock_file
 from basicsr_ssm.files import write_file, write_json, writing
 from basicsr_ssm.tables.running import ends_with_parent, provenance
 from basicsr_ssm.tables.running.data_checksum import data_checksum
@@ -179,13 +179,7 @@ def _lock(folder: Path) -> IO | None:
     """Held until it is closed, or its process ends in whatever way; None where another holds it."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / '.lock').open('w')
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
+    return lock_file(folder / '.lock')
 
 
 def _start(step: Step, lane: Lane, lock: IO, request: Request) -> Running:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from basicsr_ssm.errors import UserError
+from basicsr_ssm.file_lock import lock_file
 from basicsr_ssm.files import write_json, writing
 from basicsr_ssm.tables.entries.entry import Entry, Row
 
@@ -33,10 +34,11 @@ def read_result(output: Path, entry: Entry, row: Row) -> dict:
 
 
 def store_part(output: Path, entry: Entry, row: Row, name: str, part: dict) -> None:
-    """Add a part, or put it in the place of the old one."""
-    result = read_result(output, entry, row)
-    result['parts'][name] = part
+    """Add a part, or put it in the place of the old one; parts that other processes store meanwhile stay."""
     path = result_path(output, entry, row)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, result)
+    with lock_file(path.parent / '.lock', wait=True):
+        result = read_result(output, entry, row)
+        result['parts'][name] = part
+        write_json(path, result)
