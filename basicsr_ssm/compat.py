@@ -28,6 +28,7 @@ def apply():
     _applied = True
     # before BasicSR is imported: its import fails without these
     define_torchvision_schemas()
+    import_torchvision_without_dynamo()
     alias_functional_tensor()
     provide_distutils()
     # BasicSR itself
@@ -72,6 +73,38 @@ def define_torchvision_schemas():
         if not hasattr(torch.ops.torchvision, name):
             schemas.define(f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
     _keep.append(schemas)
+
+
+class _PostponedDynamo(types.ModuleType):
+    """``torch._dynamo.utils``, which is imported when anything of it is asked for but the one name below."""
+
+    @staticmethod
+    def is_compile_supported(device_type):
+        return importlib.import_module('torch._dynamo.utils').is_compile_supported(device_type)
+
+    def __getattr__(self, name):
+        if name.startswith('__'):  # `inspect` asks every module for its file
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def import_torchvision_without_dynamo():
+    """Import torchvision without all that ``torch.compile`` needs, a third of the time that every command starts in.
+
+    ``torchvision.ops.roi_align`` takes one function from ``torch._dynamo.utils``. May go when it does so where it calls
+    that.
+    """
+    name = 'torch._dynamo.utils'
+    if name in sys.modules or importlib.util.find_spec('torchvision') is None:
+        return
+    postponed = sys.modules[name] = _PostponedDynamo(name)
+    try:
+        importlib.import_module('torchvision')
+    finally:
+        if sys.modules.get(name) is postponed:
+            del sys.modules[name]
 
 
 def alias_functional_tensor():

@@ -40,10 +40,15 @@ def test_torchvision_is_usable():
 
 
 def test_imports_in_a_fresh_process():
+    """Without CUDA, and without what only torch.compile needs."""
     root = Path(basicsr_ssm.__file__).parents[1]
-    command = 'import basicsr_ssm, torch, basicsr.archs.basicvsr_arch; print(torch.cuda.is_initialized())'
+    command = 'import sys, basicsr_ssm, torch, basicsr.archs.basicvsr_arch; print(torch.cuda.is_initialized())'
+    command += "; print([name for name in sys.modules if name.startswith('torch._dynamo')])"
+    # what was put off is there when it is asked for
+    command += "; import torchvision; align = sys.modules['torchvision.ops.roi_align']"
+    command += "; print(align.is_compile_supported('cpu'), 'torch._dynamo.utils' in sys.modules)"
     done = subprocess.run([sys.executable, '-c', command], cwd=root, capture_output=True, text=True)
-    assert done.stdout == 'False\n', done.stderr
+    assert done.stdout == 'False\n[]\nTrue True\n', done.stderr
 
 
 def test_stand_in_for_distutils(monkeypatch):

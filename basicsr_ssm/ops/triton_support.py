@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+from collections.abc import Callable
 from functools import lru_cache
 from importlib import metadata
 
@@ -12,6 +13,12 @@ import torch
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 OLDEST = (3, 6)  # what the kernels were compiled with
 OLDEST_GPU = (8, 0)  # compute capability; those before have less shared memory than some kernels need
+
+
+def _constant_when_compiled(function: Callable) -> Callable:
+    """What torch.compiler.assume_constant_result does, which would import all that torch.compile needs for it."""
+    function._dynamo_marked_constant = True
+    return function
 
 
 def why_not(*args) -> str | None:
@@ -38,7 +45,7 @@ def why_not(*args) -> str | None:
     return None
 
 
-@torch.compiler.assume_constant_result
+@_constant_when_compiled
 def _too_old(index: int) -> str | None:
     """The reason why Triton serves no call on this CUDA device."""
     capability = _capability(index)
@@ -54,7 +61,7 @@ def why_not_recorded(*args) -> str | None:
     return 'forward only, and a gradient is recorded' if recorded else None
 
 
-@torch.compiler.assume_constant_result
+@_constant_when_compiled
 def why_not_at_all() -> str | None:
     """The reason why Triton serves no call on any device, its interpreter included."""
     if _version() is None:
