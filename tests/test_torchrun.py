@@ -58,12 +58,12 @@ def test_a_killed_process_ends_the_others_and_the_run_goes_on(folder):
         folder, sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--standalone', *arguments
     )
     experiment = folder / 'experiments/tiny'
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     while not (experiment / 'training_states/1.state').exists() and time.monotonic() < deadline:
         assert torchrun.poll() is None, torchrun.communicate()[0]
         time.sleep(0.02)
     os.kill(process_of_rank(1, torchrun), signal.SIGKILL)
-    output, _ = torchrun.communicate(timeout=60)
+    output, _ = torchrun.communicate(timeout=300)
     assert torchrun.returncode != 0
     assert re.search(r'rank\s+: 1 \(local_rank: 1\)', output) and 'Signal 9 (SIGKILL) received by PID' in output
     assert not (experiment / 'models/net_g_latest.pth').exists()
@@ -71,7 +71,7 @@ def test_a_killed_process_ends_the_others_and_the_run_goes_on(folder):
     assert all(torch.load(path, weights_only=True) for path in written)
 
     script = start(folder, ROOT / 'scripts/dist_train.sh', '2', 'tiny.yml', '--auto_resume')
-    output, _ = script.communicate(timeout=120)
+    output, _ = script.communicate(timeout=300)
     assert script.returncode == 0, output
     assert 'Resuming training from epoch' in output and output.count('iter:       4,') == 1
     assert [len(list(experiment.glob(f'models/net_g_{i}.pth'))) for i in (1, 4, 'latest')] == [1, 1, 1]

@@ -70,7 +70,7 @@ def run_two_processes(folder, option_file):
         own = {**environment, 'RANK': rank, 'LOCAL_RANK': rank}
         processes.append(subprocess.Popen(command, cwd=folder, env=own, stderr=subprocess.PIPE, text=True))
     for process in processes:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
 
 

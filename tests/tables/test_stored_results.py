@@ -35,7 +35,7 @@ def test_parts_of_a_row_from_two_runs_at_once(tmp_path):
         process.stdin.write(b'\n')
         process.stdin.flush()
     for process in both:
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         assert process.returncode == 0
     entry = ENTRIES['vsrm_tab7']
     parts = read_result(tmp_path, entry, entry.rows[0])['parts']

@@ -99,7 +99,7 @@ def opened(path, size, script=SCRIPT, *options):
         *options,
         moved.resolve().as_uri(),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert '<pre id="outcome">' in done.stdout, done.stderr
     outcome = json.loads(html.unescape(done.stdout.split('<pre id="outcome">')[1].split('</pre>')[0]))
     assert outcome['errors'] == []
