@@ -14,7 +14,6 @@ from basicsr_ssm.files import WriteError, write_json, writing
 
 WORK = '.partial'  # below the output: everything that is not finished
 
-
 _KEYS = {'settings', 'sources', 'skipped', 'clips'}  # of every manifest
 _BEGUN_KEYS = {'settings', 'sources'}
 

@@ -173,9 +173,8 @@ def _begun_from(options: dict) -> dict[str, str]:
     training itself."""
     path = options.get('path') or {}
     files = [options['network_g'].get('spynet_path'), *(path.get(f'pretrain_network_{net}') for net in 'gd')]
-    return {
-        file: weights_checksum(Path(file).expanduser()) for file in files if file and Path(file).expanduser().is_file()
-    }
+    places = {file: Path(file).expanduser() for file in files if file}
+    return {file: weights_checksum(place) for file, place in places.items() if place.is_file()}
 
 
 def _on_one_gpu(options: dict) -> None:
