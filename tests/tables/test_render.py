@@ -118,6 +118,39 @@ def test_data_of_several_places(tmp_path, roots, said):
     assert beside(ENTRIES['vsrm_tab3'], tmp_path).notes == [f'data: {said}']
 
 
+def test_notes_of_one_test_alone_name_it(tmp_path):
+    patch, rate = Change('datasets.train.gt_size', 240, 384), Change('train.optim_g.lr', 0.0004, 0.0002)
+    whole = {**SCHEDULE, 'iterations': 300000}
+    parts = {
+        'x2': (whole, [rate, Change('datasets.train.dataroot_gt', '/clips/train/GT', 'datasets/kvasir/train/GT')]),
+        'x6': (SCHEDULE, [patch, rate]),
+    }
+    for name, (schedule, changes) in parts.items():
+        stored = {'train.yml': [change.stored() for change in changes]}
+        store(tmp_path, 'medvsr_tab4', 'medvsr', name, {}, schedule=schedule, changes=stored, option_files={})
+        notes = beside(ENTRIES['medvsr_tab4'], tmp_path).notes
+        if name == 'x2':  # the only one that was run
+            assert notes == [f'with {rate}', 'data: /clips']
+    assert notes == [
+        'x6: NOT THE SCHEDULE OF THE PAPER: 100 of 300000 iterations',
+        f'with {rate}; x6: {patch}',
+        'data: x2: /clips',
+    ]
+
+
+def test_notes_of_tests_and_measurements(tmp_path):
+    change = Change('network_g.mid_channels', 24, 64)
+    parts = {
+        'complexity': ([], []),
+        'hyperkvasir': ([change], [f'with {change}']),  # of the only test
+        'latency': ([change], [f'with hyperkvasir, latency: {change}']),  # not of the other measurement
+    }
+    for part, (changes, notes) in parts.items():
+        stored = {part: [change.stored() for change in changes]}
+        store(tmp_path, 'medvsr_tab1', 'both', part, {}, changes=stored)
+        assert beside(ENTRIES['medvsr_tab1'], tmp_path).notes == notes
+
+
 def test_csv(ablation):
     rows = {row['row']: row for row in csv.DictReader(io.StringIO(csv_text(beside(ENTRIES['vsrm_tab3'], ablation))))}
     base = rows['Mamba (ours)']

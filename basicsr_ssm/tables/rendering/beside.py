@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,34 +108,55 @@ def _figures(entry: Entry, parts: dict[str, dict]) -> dict[str, float]:
 
 
 def _notes(line: Line) -> list[str]:
-    """What was not as the row has it: schedule, weights, options, data."""
-    notes, options, data = [], {}, {}
+    """What was not as the row has it: schedule, weights, options, data; of which parts, if not of all."""
+    notes, options, data = defaultdict(list), defaultdict(list), defaultdict(list)
     for name, part in line.parts.items():
-        for schedule in [*part.get('before', []), part.get('schedule')]:
-            if schedule and schedule['iterations'] != schedule['published_iterations']:
-                done, of = schedule['iterations'], schedule['published_iterations']
-                notes.append(f'NOT THE SCHEDULE OF THE PAPER: {done} of {of} iterations')
-        if share := _untrained(part):
-            notes.append(f'{share:.0%} of the averaged weights that were tested are untrained (train.ema_decay)')
-        weights = part.get('weights')
-        if weights and 'option_files' in part:
-            notes.append(f'not trained here: weights {Path(weights["file"]).name}, SHA-256 {weights["sha256"][:8]}…')
-        elif name in line.row.measured and line.row.measured[name].weights:
-            notes.append(f'weights {Path(weights["file"]).name}' if weights else 'weights as initialised, not trained')
-        elif weights and name in line.row.measured:  # of a data set's flow
-            notes.append(f'flow network {Path(weights["file"]).name}, SHA-256 {weights["sha256"][:8]}…')
+        for text in _notes_of_part(line.row, name, part):
+            notes[text].append(name)
         shares = _shares(part)
         for _, change in stored_changes(part):
             if change.key.rpartition('.')[2].startswith('dataroot_'):
-                data[_data_folder(change)] = None
+                data[_data_folder(change)].append(name)
             elif not (_local(change) or of_schedule(change, shares)):
-                options[str(change)] = None
+                options[str(change)].append(name)
+    inside = {folder for folder in data if any(str(above) in data for above in Path(folder).parents)}
+    texts = _with_parts(line, notes)
     if options:
-        notes.append(f'with {"; ".join(options)}')
+        texts.append(f'with {"; ".join(_with_parts(line, options))}')
     if data:
-        inside = {folder for folder in data if any(str(above) in data for above in Path(folder).parents)}
-        notes.append(f'data: {", ".join(folder for folder in data if folder not in inside)}')
-    return list(dict.fromkeys(notes))
+        folders = {folder: names for folder, names in data.items() if folder not in inside}
+        texts.append(f'data: {", ".join(_with_parts(line, folders))}')
+    return texts
+
+
+def _notes_of_part(row: Row, name: str, part: dict) -> Iterator[str]:
+    """Of its schedule and weights."""
+    for schedule in [*part.get('before', []), part.get('schedule')]:
+        if schedule and schedule['iterations'] != schedule['published_iterations']:
+            done, of = schedule['iterations'], schedule['published_iterations']
+            yield f'NOT THE SCHEDULE OF THE PAPER: {done} of {of} iterations'
+    if share := _untrained(part):
+        yield f'{share:.0%} of the averaged weights that were tested are untrained (train.ema_decay)'
+    weights = part.get('weights')
+    if weights and 'option_files' in part:
+        yield f'not trained here: weights {Path(weights["file"]).name}, SHA-256 {weights["sha256"][:8]}…'
+    elif name in row.measured and row.measured[name].weights:
+        yield f'weights {Path(weights["file"]).name}' if weights else 'weights as initialised, not trained'
+    elif weights and name in row.measured:  # of a data set's flow
+        yield f'flow network {Path(weights["file"]).name}, SHA-256 {weights["sha256"][:8]}…'
+
+
+def _with_parts(line: Line, texts: dict[str, list[str]]) -> list[str]:
+    """Each text, after the names of its parts where other tests, or other measurements, of the row have it not."""
+    if line.row is None:
+        return []
+    tests = line.parts.keys() - line.row.measured.keys()
+    kinds = tests, line.parts.keys() - tests
+    said = []
+    for text, names in texts.items():
+        whole = all(kind <= set(names) for kind in kinds if kind & set(names))
+        said.append(text if whole else f'{", ".join(dict.fromkeys(names))}: {text}')
+    return said
 
 
 def _shares(part: dict) -> list[float]:
