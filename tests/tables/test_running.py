@@ -50,6 +50,27 @@ def test_a_row(runs):
     assert set(tested['data'].values()) == {None} and len(tested['data']) == 6  # there is no such data here
 
 
+@pytest.mark.parametrize(
+    ('content', 'said'),
+    [
+        (None, 'has no figures of REDS4'),
+        ({'Vid4': {'mean': {'psnr': 30.0}}}, 'has no figures of REDS4'),
+        ({'REDS4': {'clip': {'psnr': 30.0}}}, 'has no figures of REDS4'),
+        ({'REDS4': {'mean': {'psnr': None}}}, 'is not what `basicsr-ssm test` writes'),
+        ([], 'is not what `basicsr-ssm test` writes'),
+    ],
+    ids=['no file', 'another data set', 'no mean', 'no number', 'a list'],
+)
+def test_figures_that_a_test_did_not_leave(runs, content, said):
+    (job,) = runs.jobs('vsrm_tab7', ['fcl-0.02'])
+    step = job.parts[0].steps[-1]
+    (step.folder / 'results').mkdir(parents=True)
+    if content is not None:
+        (step.folder / 'results' / 'metrics.json').write_text(json.dumps(content))
+    with pytest.raises(UserError, match=f'metrics.json {said}'):
+        step.figures()
+
+
 def test_what_is_finished_is_not_run_again(runs):
     runs.run('medvsr_tab2', ['t-3'], only=('measured',))
     assert len(runs.calls()) == 2

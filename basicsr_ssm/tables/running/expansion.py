@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.options import check_options, read_options
 from basicsr_ssm.tables.entries.entry import Row, Trained
+from basicsr_ssm.tables.results.files import read_metrics
 from basicsr_ssm.tables.running.changes import Change, differences
 from basicsr_ssm.tables.running.measured import measured_part
 from basicsr_ssm.tables.running.option_file import Settings, as_text, digest, set_keys
@@ -216,9 +216,7 @@ def _roots(options: dict) -> tuple[str, ...]:
 
 def _metrics(path: Path, dataset: str) -> dict:
     """Means, and each clip's."""
-    try:
-        clips = json.loads(path.read_text(encoding='utf-8'))[dataset]
-    except (OSError, KeyError, ValueError):
-        raise UserError(f'{path} has no figures of {dataset}: has it ground truth, and val.metrics?') from None
-    mean = clips.pop('mean')
-    return {**{name: float(value) for name, value in mean.items()}, 'clips': clips}
+    clips = (read_metrics(path, float) or {}).get(dataset)
+    if not clips or 'mean' not in clips:
+        raise UserError(f'{path} has no figures of {dataset}: has it ground truth, and val.metrics?')
+    return {**clips.pop('mean'), 'clips': clips}
