@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from basicsr.utils import misc
 from basicsr.utils.dist_util import get_dist_info, master_only
 from torch import distributed
 
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.files import write_file
 from basicsr_ssm.options import parse_options
+from basicsr_ssm.set_aside import SetAside
 
 # how gloo and NCCL say that a process they wait for is gone
 _ANOTHER_ENDED = ('closed by peer', 'reset by peer', 'Broken pipe', 'remote process exited')
@@ -47,19 +49,27 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def run_pipeline(kind: str, args: argparse.Namespace, at_end: Callable[[dict], None] | None = None) -> int:
     """Run ``basicsr.train.train_pipeline`` or ``basicsr.test.test_pipeline``, outputs under the current directory.
 
-    BasicSR's only changes are that its ``parse_options`` gives what ours has read, and its ``copy_opt_file`` keeps that
-    in the experiment's folder. ``at_end`` is called with the options, however the pipeline ends.
+    BasicSR's only changes are that its ``parse_options`` gives what ours has read, that its ``copy_opt_file`` keeps
+    that in the experiment's folder, and that earlier results, which it renames, come back where data sets and network
+    cannot be made. ``at_end`` is called with the options, however the pipeline ends.
     """
     module = importlib.import_module(f'basicsr.{kind}')
     root_path = os.getcwd()
-    opt, theirs = None, {}
+    opt, theirs = None, []
+    earlier = SetAside(misc.mkdir_and_rename)
     try:
         opt = parse_options(args, root_path, is_train=kind == 'train')
-        ours = {'parse_options': lambda root_path, is_train: (opt, args)}
+        ours = [
+            (module, 'parse_options', lambda root_path, is_train: (opt, args)),
+            (module, 'build_model', _and_then(module.build_model, earlier.run_has_begun)),
+            (misc, 'mkdir_and_rename', earlier.mkdir_and_rename),  # of the experiment or the results
+        ]
         if kind == 'train':
-            ours['copy_opt_file'] = _option_file_keeper(Path(args.opt))
-        theirs = {name: getattr(module, name) for name in ours}
-        vars(module).update(ours)
+            ours.append((module, 'copy_opt_file', _option_file_keeper(Path(args.opt))))
+            ours.append((module, 'mkdir_and_rename', earlier.mkdir_and_rename))  # of tb_logger/
+        for where, name, function in ours:
+            theirs.append((where, name, getattr(where, name)))
+            setattr(where, name, function)
         getattr(module, f'{kind}_pipeline')(root_path)
     except UserError as error:
         raise UserError(_in_one_process(error)) from error
@@ -72,12 +82,23 @@ def run_pipeline(kind: str, args: argparse.Namespace, at_end: Callable[[dict], N
             raise UserError('another process of this run has ended; its own message says why') from error
         raise
     finally:
-        vars(module).update(theirs)
+        for where, name, function in theirs:
+            setattr(where, name, function)
         if at_end is not None and opt is not None:
             at_end(opt)
+        earlier.put_back()
         if distributed.is_available() and distributed.is_initialized():
             _leave_group()
     return 0
+
+
+def _and_then(function: Callable, then: Callable[[], None]) -> Callable:
+    def both(*args, **kwargs):
+        result = function(*args, **kwargs)
+        then()
+        return result
+
+    return both
 
 
 def _option_file_keeper(option_file: Path) -> Callable[[str, str], None]:
