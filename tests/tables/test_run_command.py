@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import stat
 import sys
 from dataclasses import replace
@@ -151,6 +152,17 @@ def test_slurm(tmp_path, sbatch, capsys):
     assert calls[-1].endswith('vsrm_tab4/dca.sbatch') and f'--dependency=afterany:{base} ' in calls[-1]
     assert not any('--dependency' in call for call in calls[:-1])
     assert '12 rows submitted' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('name', ['my results', '50%j', 'a#b', "it's", 'say "so"', 'back\\slash'])
+def test_slurm_writes_its_log_where_the_results_are(tmp_path, sbatch, name):
+    """Quoted as in a shell, by sbatch's own rules; %% is its %."""
+    row = ['--row', 'MedVSR', '--output', f'out/{name}']
+    assert cli.main(['tables', 'run', 'medvsr_tab5', '--slurm', *row]) == 0
+    folder = tmp_path / 'out' / name / 'medvsr_tab5'
+    lines = (folder / 'MedVSR.sbatch').read_text().splitlines()
+    (option,) = (line.removeprefix('#SBATCH ') for line in lines if line.startswith('#SBATCH --output='))
+    assert shlex.split(option, comments=True) == [f'--output={folder}/MedVSR.slurm.log'.replace('%', '%%')]
 
 
 def test_slurm_shortens_the_trainings_alone(tmp_path, sbatch):

@@ -27,7 +27,7 @@ def script(job: Job, request: Request, arguments: list[str]) -> str:
         [
             '#!/usr/bin/env bash',
             f'#SBATCH --job-name={job.entry.name}-{job.row.id}',
-            f'#SBATCH --output={log}',
+            f'#SBATCH --output={_file_name(log)}',
             '#SBATCH --nodes=1',
             '#SBATCH --ntasks=1',
             '#SBATCH --gpus=1',
@@ -41,6 +41,14 @@ def script(job: Job, request: Request, arguments: list[str]) -> str:
             '',
         ]
     )
+
+
+def _file_name(path: Path) -> str:
+    """As sbatch reads it in a script: % begins a pattern there, a space ends the option, # a line."""
+    text = str(path).replace('%', '%%')
+    if not set(text) & set(' \t#\'"\\'):
+        return text
+    return '"' + text.replace('\\', '\\\\').replace('"', '\\"') + '"'
 
 
 def submit(
