@@ -68,3 +68,25 @@ def test_settings_of_the_flow_error_are_checked_beforehand(runs, setting, said):
 def test_a_misspelt_setting_of_a_measurement_is_known_beforehand(runs):
     with pytest.raises(UserError, match="complexity: no setting 'frmaes'.*frames"):
         runs.jobs('medvsr_tab3', ['attention'], settings=('complexity:frmaes=3',))
+
+
+@pytest.mark.parametrize(
+    ('settings', 'said'),
+    [
+        (['latency:precision=fp7'], "latency: precision: 'fp7' is not one of fp32, bf16, fp16"),
+        (['latency:warm_up=0'], 'latency: warm_up: 0 is not a whole number of at least 2'),
+        (['complexity:size=abc'], "complexity: size: 'abc' is not a whole number"),
+        (['latency:device=tpu'], 'latency: device: '),
+    ],
+    ids=str,
+)
+def test_values_of_measurements_are_checked_before_anything_is_run(runs, settings, said):
+    with pytest.raises(UserError, match=said):
+        runs.jobs('vsrm_tab8', settings=tuple(settings))
+
+
+def test_measurements_may_be_meant_for_another_machine(runs, monkeypatch):
+    """SLURM's jobs have a GPU, where they come from there may be none."""
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    runs.jobs('vsrm_tab8', settings=('latency:device=cuda', 'latency:mode=graph'))
+    runs.jobs('medvsr_fig1')

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
-from basicsr_ssm.tables.measurements.settings import check_names
+from basicsr_ssm.tables.measurements.settings import read_settings
 
 Measurement = Callable[[dict, dict, Path], dict]
 
@@ -27,8 +27,11 @@ def _measure(name: str, network: dict, settings: dict, folder: Path) -> dict:
 
 
 def check_settings(name: str, settings: dict) -> None:
-    """Raises a UserError for a setting that a measurement does not have. Values are checked where it is made."""
-    check_names(_module(name).Settings, name, settings)
+    """Raises a UserError for a setting that a measurement does not have, or a bad value.
+
+    Whether the device is there is seen where the measurement is made, which may be another machine.
+    """
+    read_settings(_module(name).Settings, name, settings)
 
 
 MEASUREMENTS: dict[str, Measurement] = {

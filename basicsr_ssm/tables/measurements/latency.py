@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from basicsr_ssm.tables.measurements.networks import build, window_of
-from basicsr_ssm.tables.measurements.running import How, environment, run_clip
-from basicsr_ssm.tables.measurements.settings import frame_size, read_settings, whole
+from basicsr_ssm.tables.measurements.running import How, environment, read_on_device, run_clip
+from basicsr_ssm.tables.measurements.settings import frame_size, whole
 from basicsr_ssm.tables.peers import deform_conv_in_use
 
 
@@ -26,7 +26,7 @@ class Settings(How):
         size: of the LR frames: [height, width], or a side.
         frames: of the clip. A network that makes one frame of a fixed number is given so many.
         repeats: timed calls.
-        warm_up: calls before.
+        warm_up: calls before, two or more.
     """
 
     size: tuple[int, int] = (180, 320)
@@ -44,7 +44,7 @@ class Settings(How):
 
 def measure(network: dict, settings: dict, folder: Path) -> dict:
     """'ms' of the clip, 'ms_per_frame' that comes out, 'frames_per_second', 'peak_bytes' (None on a CPU), settings."""
-    given = read_settings(Settings, 'latency', settings)
+    given = read_on_device(Settings, 'latency', settings)
     torch.manual_seed(0)
     net = build(network)
     frames = window_of(network) or given.frames

@@ -10,8 +10,8 @@ import torch
 
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.tables.measurements.networks import build, window_of
-from basicsr_ssm.tables.measurements.running import How, environment, run_clip
-from basicsr_ssm.tables.measurements.settings import frame_size, read_settings, whole
+from basicsr_ssm.tables.measurements.running import How, environment, read_on_device, run_clip
+from basicsr_ssm.tables.measurements.settings import frame_size, whole
 
 FIGURE_1 = (64, 128, 192, 256, 320, 384, 448, 512)
 
@@ -32,8 +32,6 @@ class Settings(How):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.device == 'cpu':
-            raise UserError('needs a CUDA device')
         if self.size is not None and self.sizes is not None:
             raise UserError('size and sizes are given; only one can hold')
         sizes = [self.size] if self.size is not None else FIGURE_1 if self.sizes is None else self.sizes
@@ -42,6 +40,11 @@ class Settings(How):
         for frames in self.frames:
             whole('frames', frames)
 
+    def take_device(self) -> None:
+        super().take_device()
+        if self.device == 'cpu':
+            raise UserError('needs a CUDA device')
+
 
 def measure(network: dict, settings: dict, folder: Path) -> dict:
     """'rows', one for each clip, the smallest first, and 'peak_bytes', the largest peak.
@@ -49,7 +52,7 @@ def measure(network: dict, settings: dict, folder: Path) -> dict:
     A row has 'size', 'frames', 'peak_bytes', 'ms', and 'out_of_memory'. After a clip that does not fit no larger one is
     tried: they are out of memory as well, and say so by 'tried': false.
     """
-    given = read_settings(Settings, 'memory', settings)
+    given = read_on_device(Settings, 'memory', settings)
     counts = (window_of(network),) if window_of(network) else given.frames
     clips = sorted(((t, *size) for size in given.sizes for t in counts), key=lambda c: c[0] * c[1] * c[2])
     rows = []

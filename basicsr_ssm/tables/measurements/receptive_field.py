@@ -26,7 +26,7 @@ from basicsr_ssm.files import write_file
 from basicsr_ssm.tables.field_picture import field_picture, side_by_side
 from basicsr_ssm.tables.flow_error import clips_in
 from basicsr_ssm.tables.measurements.networks import build, window_of
-from basicsr_ssm.tables.measurements.running import How, environment, tensor_float_32
+from basicsr_ssm.tables.measurements.running import check_device, device_that_is_there, environment, tensor_float_32
 from basicsr_ssm.tables.measurements.settings import frame_size, read_settings, whole
 from basicsr_ssm.tables.peers import deform_conv_that_runs
 
@@ -64,7 +64,7 @@ class Settings:
         self.size = frame_size('size', self.size)
         whole('frames', self.frames)
         whole('clips', self.clips)
-        self.device = How(device=self.device).device
+        check_device(self.device)
 
 
 def measure(network: dict, settings: dict, folder: Path) -> dict:
@@ -74,6 +74,7 @@ def measure(network: dict, settings: dict, folder: Path) -> dict:
     the centre pixel, LR pixels, that holds a share of all gradient. 'by_frame': share of each frame of the clip.
     """
     given = read_settings(Settings, 'receptive_field', settings)
+    given.device = device_that_is_there(given.device)
     torch.manual_seed(0)
     net = build(network, given.weights).requires_grad_(False).to(given.device)
     frames = window_of(network) or given.frames

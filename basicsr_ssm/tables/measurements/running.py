@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -18,12 +19,13 @@ from basicsr_ssm.errors import UserError
 from basicsr_ssm.inference.graph import GraphedNetwork
 from basicsr_ssm.inference.precision import cast_weights
 from basicsr_ssm.tables.measurements.networks import is_capturable
-from basicsr_ssm.tables.measurements.settings import one_of
+from basicsr_ssm.tables.measurements.settings import one_of, read_settings
 from basicsr_ssm.tables.peers import deform_conv_that_runs
 from basicsr_ssm.version import __version__
 
 PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 MODES = ('eager', 'graph')
+Given = TypeVar('Given', bound='How')
 
 
 @dataclass
@@ -47,13 +49,50 @@ class How:
         one_of('precision', self.precision, PRECISIONS)
         one_of('mode', self.mode, MODES)
         one_of('tf32', self.tf32, (None, False, True))
-        if self.device is None:
-            self.device = 'cuda' if torch.cuda.is_available() else 'cpu'
-        one_of('device', self.device.split(':')[0], ('cpu', 'cuda'))
-        if self.device != 'cpu' and not torch.cuda.is_available():
-            raise UserError(f'device: {self.device}, but there is no CUDA device')
+        check_device(self.device)
+
+    def take_device(self) -> None:
+        """Where it is run, which need not be where it was asked for: the default becomes the device that is there.
+
+        Raises:
+            UserError: it is not there, or cannot do what is asked.
+        """
+        self.device = device_that_is_there(self.device)
         if self.mode == 'graph' and self.device == 'cpu':
             raise UserError('mode: graph is for a CUDA device')
+
+
+def check_device(device: str | None) -> None:
+    """Raises a UserError for what names no device, whether it is there or not."""
+    if device is not None:
+        one_of('device', str(device).split(':')[0], ('cpu', 'cuda'))
+
+
+def device_that_is_there(device: str | None) -> str:
+    """A device, or for None the GPU, or the CPU where there is none.
+
+    Raises:
+        UserError: a CUDA device where there is none.
+    """
+    if device is None:
+        return 'cuda' if torch.cuda.is_available() else 'cpu'
+    if device != 'cpu' and not torch.cuda.is_available():
+        raise UserError(f'device: {device}, but there is no CUDA device')
+    return device
+
+
+def read_on_device(kind: type[Given], measurement: str, settings: dict) -> Given:
+    """read_settings, and take_device.
+
+    Raises:
+        UserError: an unknown setting, a bad value, or no such device.
+    """
+    given = read_settings(kind, measurement, settings)
+    try:
+        given.take_device()
+    except UserError as error:
+        raise UserError(f'{measurement}: {error}') from None
+    return given
 
 
 @dataclass(frozen=True)
@@ -80,7 +119,7 @@ def run_clip(net: nn.Module, clip: tuple[int, ...], how: How, repeats: int = 10,
         clip: shape of the input, (n, t, 3, h, w), random values.
         how: precision, mode and device.
         repeats: timed calls, one at a time, each waited for.
-        warm_up: calls before: one or more, for a graph two.
+        warm_up: calls before: one or more, for a graph two or more.
 
     Raises:
         UserError: a network of which no graph can be made.
