@@ -27,22 +27,27 @@ def run(args: argparse.Namespace) -> int:
     from basicsr_ssm.tables.rendering.plots import plot
 
     folder = args.to or args.output
-    tables = [beside(entry, args.output) for entry in find_entries(args.names)]
+    entries = find_entries(args.names)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    undrawn = {}
-    for table in tables:
-        name, picture = table.entry.name, None
+    problems = []
+    for entry in entries:
+        name, picture = entry.name, None
+        try:
+            table = beside(entry, args.output)
+        except UserError as error:
+            problems.append(f'{name} is not rendered: {error}')
+            continue
         try:
             picture = plot(table, args.output / 'runs')
         except UserError as error:
-            undrawn[name] = error
+            problems.append(f'{name} has no picture: {error}')
         text = markdown(table, picture is not None)
         for suffix, content in (('md', text), ('csv', csv_text(table)), ('tex', latex(table))):
             write_file(folder / f'{name}.{suffix}', content.encode())
         if picture is not None:
             write_file(folder / f'{name}.png', picture)
         print(text)
-    for name, error in undrawn.items():
-        print(f'error: {name} has no picture: {error}', file=sys.stderr)
-    return int(bool(undrawn))
+    for problem in problems:
+        print(f'error: {problem}', file=sys.stderr)
+    return int(bool(problems))

@@ -151,6 +151,27 @@ def test_notes_of_tests_and_measurements(tmp_path):
         assert beside(ENTRIES['medvsr_tab1'], tmp_path).notes == notes
 
 
+@pytest.mark.parametrize('content', ['{"x', '{"parts": {"reds4": {"figures": {"psnr": "abc"}}}}', '{"parts": []}'])
+def test_a_damaged_result_does_not_stop_the_others(ablation, capsys, content):
+    damaged = ablation / 'vsrm_tab7' / 'ffl.json'
+    damaged.parent.mkdir()
+    damaged.write_text(content)
+    assert cli.main(['tables', 'render', 'vsrm_tab7', 'vsrm_tab3', '--output', str(ablation)]) == 1
+    said = f'error: vsrm_tab7 is not rendered: {damaged} is no result any more; move it away'
+    assert said in capsys.readouterr().err
+    assert (ablation / 'vsrm_tab3.md').exists() and not (ablation / 'vsrm_tab7.md').exists()
+
+
+def test_list_goes_on_after_a_damaged_result(ablation, capsys):
+    damaged = ablation / 'medvsr_tab1' / 'both.json'
+    damaged.parent.mkdir()
+    damaged.write_text('{"x')
+    assert cli.main(['tables', 'list', '--output', str(ablation)]) == 1
+    printed = capsys.readouterr()
+    assert f'error: {damaged} is no result any more' in printed.err
+    assert 'medvsr_tab1 ' in printed.out and 'vsrm_tab8 ' in printed.out
+
+
 def test_csv(ablation):
     rows = {row['row']: row for row in csv.DictReader(io.StringIO(csv_text(beside(ENTRIES['vsrm_tab3'], ablation))))}
     base = rows['Mamba (ours)']

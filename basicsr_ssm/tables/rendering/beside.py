@@ -9,12 +9,13 @@ from pathlib import Path
 
 import yaml
 
+from basicsr_ssm.errors import UserError
 from basicsr_ssm.models.weight_average import untrained_share
 from basicsr_ssm.tables.entries.entry import Entry, Metric, Row
 from basicsr_ssm.tables.published_figures import published
 from basicsr_ssm.tables.rendering.schedule_changes import of_schedule
 from basicsr_ssm.tables.running.changes import Change, stored_changes
-from basicsr_ssm.tables.running.results import read_result
+from basicsr_ssm.tables.running.results import read_result, result_path
 
 _OF_THE_MACHINE = ('num_worker_per_gpu', 'pin_memory', 'persistent_workers')
 NOT_RUN, NOTHING, OUT_OF_MEMORY = 'not run', '–', 'out of memory'
@@ -87,7 +88,11 @@ def beside(entry: Entry, output: Path) -> Beside:
         lines.sort(key=lambda line: [row.id for row in entry.rows].index(line.row.id))
     notes: list[str] = []
     for line in lines:
-        line.ours = _figures(entry, line.parts)
+        try:
+            line.ours = _figures(entry, line.parts)
+        except (TypeError, ValueError) as error:
+            path = result_path(output, entry, line.row)
+            raise UserError(f'{path} is no result any more; move it away: {error}') from None
         for note in _notes(line):
             if note not in notes:
                 notes.append(note)
