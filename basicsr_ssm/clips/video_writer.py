@@ -71,6 +71,10 @@ class VideoWriter(WriterContext):
         self._made = missing_folders(self.path)
         self._audio = None
         self._container = None
+        self._durations: dict[int, int] = {}
+        self._waiting = None
+        # their packets last until the next one in the file, which with B-frames is not the next that is shown
+        self._sums_durations = encoding.container.format in ('mp4', 'mov')
         try:
             with self._naming_the_file():
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +116,7 @@ class VideoWriter(WriterContext):
             ours = self._stream.codec_context
             aspect = theirs.sample_aspect_ratio
             if aspect:
-                turned = (theirs.height > theirs.width) != (self.size[0] > self.size[1])  # stored lying, shown upright
+                turned = aspect != 1 and round(next(container.decode(video=0)).rotation) % 180 == 90  # shown upright
                 ours.sample_aspect_ratio = 1 / aspect if turned else aspect
             ours.color_primaries = theirs.color_primaries
             ours.color_trc = theirs.color_trc
@@ -153,10 +157,11 @@ class VideoWriter(WriterContext):
         image.time_base = self._time_base
         image.pts = self._ticks(self.frames_written)
         image.duration = self._ticks(self.frames_written + 1) - image.pts
+        self._durations[image.pts] = image.duration
         with self._naming_the_file():
             if self._audio:
                 self._audio.mux_until(image.pts * self._time_base)
-            self._container.mux(self._stream.encode(image))
+            self._mux(self._stream.encode(image))
         self.frames_written += 1
 
     def finish(self) -> None:
@@ -166,7 +171,7 @@ class VideoWriter(WriterContext):
             raise OutputError(f'{self.path}: no frame was written, so there is no file')
         try:
             with self._naming_the_file():
-                self._container.mux(self._stream.encode())
+                self._mux(self._stream.encode(), last=True)
                 if self._audio:
                     self._audio.mux_until(None if self.whole else self._ticks(self.frames_written) * self._time_base)
                     self.notes += self._audio.notes
@@ -182,6 +187,22 @@ class VideoWriter(WriterContext):
             if not self._replace and self.path.exists():
                 raise FileExistsError(EEXIST, 'something else has appeared there')
             os.replace(self._part, self.path)
+
+    def _mux(self, packets: list, last: bool = False) -> None:
+        """All but the last packet, of which it is not known before the end that it is the last."""
+        for packet in packets:
+            packet.duration = self._durations.pop(packet.pts, packet.duration)  # encoders may lose it
+            if self._waiting is None:
+                self._first_dts = packet.dts
+            else:
+                self._container.mux(self._waiting)
+            self._waiting = packet
+        if last and self._waiting is not None:
+            if self._sums_durations:
+                shown = self._ticks(self.frames_written) - self._ticks(0)
+                self._waiting.duration = max(1, shown - (self._waiting.dts - self._first_dts))
+            self._container.mux(self._waiting)
+            self._waiting = None
 
     def _check(self) -> None:
         # FFmpeg buffers its output and may lose a write error on the way; a file that reads back to its end is right.
@@ -201,7 +222,7 @@ class VideoWriter(WriterContext):
         remove_empty(self._made)
 
     def _close(self) -> None:
-        self._container = None
+        self._container = self._waiting = None
         if self._audio:
             self._audio.close()
             self._audio = None

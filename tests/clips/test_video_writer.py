@@ -150,6 +150,44 @@ def test_varying_frame_rate_keeps_its_times(tmp_path, suffix):
     assert [round(time * 1000) for time in frame_times(result)] == ticks
 
 
+def length(path):
+    """Seconds, as the file says of its video."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return float(stream.duration * stream.time_base)
+
+
+@pytest.mark.parametrize('suffix', ['.mp4', '.mov'])
+@pytest.mark.parametrize('ticks', [(0, 40, 80, 120, 160), (0, 40, 50, 120, 400)], ids=['even', 'uneven'])
+def test_a_last_frame_that_is_held_is_held(tmp_path, suffix, ticks):
+    source, result = tmp_path / f'source{suffix}', tmp_path / f'result{suffix}'
+    frames = marked_frames(len(ticks))
+    held = Fraction(ticks[-1] + 2000, 1000)
+    write(source, frames, Clock(RATE, Fraction(1, 1000), ticks, end=held))
+    assert length(source) == float(held)
+    clock = clock_of_video(source)
+    assert (clock.time(len(ticks)), clock.time(len(ticks) + 1)) == (held, held + 1 / clock.rate)
+    write(result, frames, clock, source=source)
+    assert [round(time * 1000) for time in frame_times(result)] == list(ticks)
+    assert length(result) == float(held)
+
+
+def test_a_cut_ends_where_the_next_frame_began(tmp_path):
+    clock = Clock(RATE, Fraction(1, 1000), (0, 40, 50, 120, 400, 410))
+    write(tmp_path / 'cut.mp4', marked_frames(3), clock, start=1)
+    assert [round(time * 1000) for time in frame_times(tmp_path / 'cut.mp4')] == [0, 10, 80]
+    assert length(tmp_path / 'cut.mp4') == pytest.approx(0.36)
+
+
+def test_a_last_frame_that_is_a_little_longer_makes_no_varying_rate(tmp_path):
+    """As it is where 30000/1001 a second are rounded to milliseconds, or a muxer guesses."""
+    ticks = tuple(round(i * 1001 / 30) for i in range(30))
+    for last in (None, 0, 20, 33, 34, 47):
+        clock = Clock.of_ticks(Fraction(30000, 1001), Fraction(1, 1000), ticks, Fraction(1, 1000), last)
+        assert clock.ticks is None and clock.end is None
+    assert Clock.of_ticks(Fraction(30000, 1001), Fraction(1, 1000), ticks, Fraction(1, 1000), 60).ticks == ticks
+
+
 def test_varying_frame_rate_in_avi_is_named(tmp_path):
     ticks = (0, 40, 50, 120)
     clock = Clock(RATE, Fraction(1, 1000), ticks)
@@ -248,6 +286,25 @@ def test_pixel_aspect_ratio_is_taken_over_and_titles_are_not(tmp_path):
     with av.open(str(result)) as container:
         assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
         assert 'title' not in {key.lower() for key in container.metadata}
+
+
+@pytest.mark.parametrize(('rotation', 'shown'), [(90, Fraction(3, 4)), (180, Fraction(4, 3)), (0, Fraction(4, 3))])
+def test_the_pixel_aspect_ratio_of_squares_is_turned_with_them(tmp_path, rotation, shown):
+    pytest.importorskip('av', minversion='17')  # older ones cannot write the rotation
+    source, result = tmp_path / 'source.mp4', tmp_path / 'result.mp4'
+    frames = marked_frames(3)[:, :48, :48]
+    with av.open(str(source), 'w') as container:
+        stream = container.add_stream('libx264', rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 48, 'yuv420p'
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        stream.set_display_rotation(rotation)
+        for frame in frames:
+            image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format='rgb24')
+            container.mux(stream.encode(image))
+        container.mux(stream.encode())
+    write(result, frames, clock_of_video(source), source=source)
+    with av.open(str(result)) as container:
+        assert container.streams.video[0].sample_aspect_ratio == shown
 
 
 def test_an_exception_leaves_nothing_and_the_old_file_untouched(tmp_path):
