@@ -8,7 +8,7 @@ from pathlib import Path
 from basicsr_ssm.clips.clock import Clock
 from basicsr_ssm.clips.frame_folder_writer import FrameFolderWriter, holds_only_frames
 from basicsr_ssm.clips.mount_point import is_mount_point
-from basicsr_ssm.clips.video_encoding import Encoding, OutputError, choose_encoding
+from basicsr_ssm.clips.video_encoding import CONTAINERS, Encoding, OutputError, choose_encoding
 from basicsr_ssm.clips.video_writer import VideoWriter
 from basicsr_ssm.clips.writer_context import missing_folders, part_beside, remove_empty
 
@@ -72,6 +72,8 @@ def plan_output(
 def _chosen(path: Path, source: Path, overwrite: bool, codec: str | None, crf: int | None, lossless: bool) -> Output:
     if path.exists() and source.exists() and path.samefile(source):
         raise OutputError(f'{path}: is the input itself; choose another output')
+    if path.name.lower() in CONTAINERS and not path.is_dir():
+        raise OutputError(f'{path}: is a suffix without a name')
     if path.is_dir() or not path.suffix:
         return Output(_checked_folder(path, source, overwrite, codec or crf is not None or lossless), None, overwrite)
     encoding = choose_encoding(path.suffix, codec, crf, lossless, name=str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,13 @@ def part_beside(path: Path, kind: str = 'part') -> Path:
     """A hidden name beside ``path`` for unfinished output, not that of another run, nor of one that was killed."""
     # in a container the process may have the same number in every run
     return path.with_name(f'.{path.name}.{os.getpid()}.{secrets.token_hex(4)}.{kind}')
+
+
+def parts_beside(path: Path) -> list[Path]:
+    """Unfinished output of other runs for ``path``: at work, or killed."""
+    name = re.compile(rf'\.{re.escape(path.name)}\.\d+\.[0-9a-f]{{8}}\.part')
+    there = path.parent.iterdir() if path.parent.is_dir() else ()
+    return sorted(part for part in there if name.fullmatch(part.name))
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from basicsr_ssm.clips.output import Output, plan_output
 from basicsr_ssm.clips.sources import DamagedSourceError, FrameSource, open_source
 from basicsr_ssm.clips.video_encoding import CODECS, CONTAINERS
 from basicsr_ssm.clips.video_source import VideoSource
+from basicsr_ssm.clips.writer_context import parts_beside
 from basicsr_ssm.errors import UserError
 from basicsr_ssm.inference.memory_plan import GIB, measured_on_gpu, plan, worth_copies
 from basicsr_ssm.inference.precision import cast_weights
@@ -120,6 +121,8 @@ def run(args: argparse.Namespace) -> int:
         first=start,
     )
     began = time.monotonic()
+    for part in parts_beside(output.path):
+        _say(f'note: {part} is of a run that was killed, or is still at work there')
     with _termination_as_exit(), contextlib.ExitStack() as stack:
         writer = None
         for frame in _with_progress(restored, _expected(source, start, stop)):
@@ -139,6 +142,8 @@ def run(args: argparse.Namespace) -> int:
     if frames.damage:
         _say(f'error: {frames.damage}; the output ends there')
         return 1
+    if stop is not None and start + writer.frames_written < stop:
+        _say(f'note: {source.path} ends before frame {stop}: it has {start + writer.frames_written}')
     return 0
 
 
@@ -260,6 +265,8 @@ def _offload(net: torch.nn.Module) -> bool:
 
 def _clock_and_audio(source: FrameSource, output: Output, fps: Fraction | None, silent: bool) -> tuple[Clock, bool]:
     if output.encoding is None:
+        if fps is not None:
+            raise UserError(f'--fps {fps}: {output.path} is a folder of PNG frames, which holds no frame rate')
         if source.has_audio:
             _say('note: a folder of frames holds no audio')
         return Clock.constant(DEFAULT_RATE), False
@@ -289,15 +296,17 @@ def _with_progress(frames: Iterator[np.ndarray], total: int | None) -> Iterator[
 
 @contextlib.contextmanager
 def _termination_as_exit():
-    """Let SIGTERM unwind like Ctrl-C, so that unfinished files are removed."""
+    """Let SIGTERM, and a terminal that is closed, unwind like Ctrl-C, so that unfinished files are removed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    ends = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, frame: sys.exit(128 + number)) for number in ends}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _frame_range(text: str) -> tuple[int, int | None]:

@@ -98,3 +98,10 @@ def test_mount_points_of_this_machine(tmp_path, monkeypatch):
     for mounts in (mount_point._MOUNTS, tmp_path / 'there is none'):
         monkeypatch.setattr(mount_point, '_MOUNTS', mounts)
         assert is_mount_point(Path('/')) and is_mount_point(Path('/proc')) and not is_mount_point(tmp_path)
+
+
+@pytest.mark.parametrize('name', ['.mp4', '.MKV'])
+def test_a_suffix_without_a_name_is_no_folder(name, tmp_path):
+    """`"$name.mp4"` where the variable is empty."""
+    with pytest.raises(OutputError, match=rf'{name}: is a suffix without a name'):
+        plan_output(tmp_path / name, tmp_path / 'in.mp4')

@@ -420,7 +420,10 @@ def test_an_option_file_that_builds_no_network_is_named(upscale, tmp_path):
             upscale(source, tmp_path / 'a', '--model', tmp_path / 'net.pth', '--opt', tmp_path / 'test.yml')
 
 
-@pytest.mark.parametrize(('ending', 'status'), [(signal.SIGTERM, 143), (signal.SIGINT, -2), (signal.SIGKILL, -9)])
+ENDINGS = [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, -2), (signal.SIGKILL, -9)]
+
+
+@pytest.mark.parametrize(('ending', 'status'), ENDINGS)
 def test_a_stopped_run_leaves_nothing_at_the_final_name(video, tmp_path, ending, status):
     script = """
         import argparse, os, signal, sys
@@ -447,3 +450,35 @@ def test_a_stopped_run_leaves_nothing_at_the_final_name(video, tmp_path, ending,
     assert done.returncode == status, done.stderr
     left = {'in.mp4'} if ending != signal.SIGKILL else {'in.mp4', *(p.name for p in tmp_path.glob('.out.mp4.*.part'))}
     assert set(os.listdir(tmp_path)) == left
+
+
+def test_a_run_that_outlives_its_terminal(monkeypatch):
+    """nohup has it ignore SIGHUP, and so it stays."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with upscale_command._termination_as_exit():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_what_a_killed_run_has_left_is_named(upscale, enlarge, video, tmp_path, capsys):
+    left = tmp_path / '.out.mp4.4711.0123abcd.part'
+    left.write_text('half')
+    (tmp_path / '.out.mp4.copy.4711.0123abcd.part').write_text('of another output')
+    upscale(video, tmp_path / 'out.mp4', '--frames', '0:2', net=enlarge)
+    said = [line for line in capsys.readouterr().err.splitlines() if '.part' in line]
+    assert said == [f'note: {left} is of a run that was killed, or is still at work there']
+    assert left.exists()
+
+
+def test_fps_is_not_for_folders(upscale, enlarge, video, tmp_path):
+    with pytest.raises(UserError, match='--fps 30: .* is a folder of PNG frames'):
+        upscale(video, tmp_path / 'out', '--fps', '30', net=enlarge)
+
+
+def test_fewer_frames_than_asked_for_are_named(upscale, enlarge, video, tmp_path, capsys):
+    upscale(video, tmp_path / 'out.mp4', '--frames', '30:100', net=enlarge)
+    assert f'note: {video} ends before frame 100: it has 40' in capsys.readouterr().err
+    upscale(video, tmp_path / 'two.mp4', '--frames', '30:40', net=enlarge)
+    assert 'ends before' not in capsys.readouterr().err
