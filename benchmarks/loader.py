@@ -3,7 +3,8 @@
     python benchmarks/loader.py -opt FILE.yml [--workers 1 2 4] [--batch 8] [--iteration SECONDS] [KEY:KEY=VALUE ...]
 
 Reads, crops and augments as the training does, in the same order, and throws the clips away. A frame is a pair of GT
-and LQ. The clock starts when each worker has delivered two batches; the CPU's time is that of all of it. Files that fit
+and LQ. The clock starts when each worker has delivered two batches
+(without workers, 0, after the first one); the CPU's time is that of all of it. Files that fit
 into memory are read from there after the first round: this is about decoding, not about disks. --iteration says how
 long one iteration of the training takes on one GPU; the last column is how many times that rate the loader reaches.
 """
@@ -27,6 +28,7 @@ from basicsr.data import build_dataloader, build_dataset
 from basicsr_ssm.data.sampler import ResumableSampler
 from basicsr_ssm.options import apply_overrides, check_options, known_keys, read_options
 
+LEAST = 10  # iterations for each worker
 COLUMNS = ('workers', 'frames/s', 'best', 'ms of CPU a frame', 'iterations/s', 'times the training')
 
 
@@ -40,6 +42,9 @@ def main() -> None:
     parser.add_argument('--iteration', type=float, metavar='SECONDS', help='what an iteration of the training takes')
     parser.add_argument('overrides', nargs='*', metavar='KEY:KEY=VALUE')
     args = parser.parse_args()
+    least = LEAST * max(1, *args.workers)
+    if args.iterations < least:
+        parser.error(f'--iterations {args.iterations}: what waits in the queues would count; at least {least}')
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 
@@ -66,7 +71,7 @@ def main() -> None:
 def one_round(dataset, train: dict, workers: int, iterations: int) -> tuple[float, float]:
     """Iterations a second, and seconds of CPU for an iteration."""
     batch = train['batch_size_per_gpu']
-    warm = 2 * workers
+    warm = max(1, 2 * workers)
     total = (iterations + warm) * batch
     order = ResumableSampler(dataset, num_replicas=1, rank=0, ratio=total / len(dataset) + 1, batch_size=batch)
     options = {**train, 'num_worker_per_gpu': workers}

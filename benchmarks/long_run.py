@@ -33,7 +33,7 @@ from basicsr_ssm.inference.restore import restore_clip
 from basicsr_ssm.tables.measurements.networks import build
 from basicsr_ssm.tables.measurements.running import PRECISIONS, device_name
 
-COLUMNS = ('frames', 's', 'frames/s', 'tensors MiB', 'at most MiB', 'reserved MiB', 'process MiB')
+COLUMNS = ('frames', 's', 'frames/s so far', 'tensors MiB', 'at most MiB', 'reserved MiB', 'process MiB')
 MIB = 2**20
 
 
@@ -65,18 +65,15 @@ def main(arguments: list[str] | None = None) -> None:
 
 def rows(restored: Iterable, frames: int, device: str) -> Iterator[tuple[str, ...]]:
     marks = sorted({max(1, frames // 100), *(max(1, frames * tenth // 10) for tenth in range(1, 11))})
-    start = last = time.perf_counter()
-    seen = 0
+    start = time.perf_counter()
     for number, _ in enumerate(restored, 1):
         if number != marks[0]:
             continue
         marks = marks[1:] or [0]
-        now = time.perf_counter()
-        yield (
-            f'{number:,}', f'{now - start:.0f}', f'{(number - seen) / (now - last):.1f}', *on_the_gpu(device),
-            f'{resident() / MIB:.0f}',
-        )  # fmt: skip
-        seen, last = number, now
+        taken = time.perf_counter() - start
+        # of all, not of those since the last row: frames come a segment at a time
+        rate = f'{number / taken:.1f}'
+        yield f'{number:,}', f'{taken:.0f}', rate, *on_the_gpu(device), f'{resident() / MIB:.0f}'
 
 
 def on_the_gpu(device: str) -> tuple[str, ...]:

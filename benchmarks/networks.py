@@ -92,4 +92,7 @@ def kept_going(measure: Callable[[], object]) -> object:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except UserError as problem:
+        sys.exit(f'error: {problem}')

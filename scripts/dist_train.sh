@@ -9,7 +9,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 case ${1:-} in
-  '' | *[!0-9]*) sed -n '2,/^set/p' "$0" | sed 's/^# \{0,1\}//;/^set/d' >&2; exit 2 ;;
+  '' | 0* | *[!0-9]*) sed -n '2,/^set/p' "$0" | sed 's/^# \{0,1\}//;/^set/d' >&2; exit 2 ;;
 esac
 [ $# -ge 2 ] || { echo 'error: which option file?' >&2; exit 2; }
 gpus=$1 option_file=$2

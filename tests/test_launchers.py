@@ -157,7 +157,8 @@ def test_dist_train():
     assert several.stdout == f'-m torch.distributed.run {where} --nproc_per_node 4 {train}\n'
     unknown = run_script('dist_train.sh', '4', 'my.yml', NNODES='2')
     assert unknown.returncode and 'of NNODES=2 machines, which one is this?' in unknown.stderr
-    assert 'scripts/dist_train.sh GPUS OPTION_FILE' in run_script('dist_train.sh', 'my.yml').stderr
+    for gpus in ('my.yml', '0', '-1', ''):
+        assert 'scripts/dist_train.sh GPUS OPTION_FILE' in run_script('dist_train.sh', gpus, 'my.yml').stderr
 
 
 def test_slurm_train(tmp_path):

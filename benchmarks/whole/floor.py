@@ -18,14 +18,18 @@ DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16}
 
 @dataclass(frozen=True)
 class Rates:
-    """Bytes a second of a copy, read and written; operations a second of a matrix product, by precision."""
+    """Bytes a second of a copy, read and written; operations a second of a matrix product, by precision.
+
+    note: how float32 was multiplied.
+    """
 
     bandwidth: float
     products: dict[str, float]
+    note: str = ''
 
     def __str__(self) -> str:
         products = ', '.join(f'{name} {rate / 1e12:.3g}' for name, rate in self.products.items())
-        return f'copy {self.bandwidth / 1e12:.3g} TB/s; matrix product, TFLOP/s: {products} (fp32: TF32)'
+        return f'copy {self.bandwidth / 1e12:.3g} TB/s; matrix product, TFLOP/s: {products}{self.note}'
 
 
 def measured_rates(device: str) -> Rates:
@@ -40,7 +44,9 @@ def measured_rates(device: str) -> Rates:
         out = torch.empty_like(a)
         with tensor_float_32(True):
             products[name] = 2 * side**3 / _seconds(lambda a=a, out=out: torch.mm(a, a, out=out), device)
-    return Rates(bandwidth, products)
+    if not on_gpu:  # a product of bfloat16 may be slower than the convolutions, which it should bound
+        return Rates(bandwidth, dict.fromkeys(products, max(products.values())))
+    return Rates(bandwidth, products, ' (fp32: TF32)')
 
 
 def _seconds(call, device: str) -> float:

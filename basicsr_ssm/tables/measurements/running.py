@@ -122,8 +122,9 @@ def run_clip(net: nn.Module, clip: tuple[int, ...], how: How, repeats: int = 10,
         warm_up: calls before: one or more, for a graph two or more.
 
     Raises:
-        UserError: a network of which no graph can be made.
+        UserError: no such device, or a network of which no graph can be made.
     """
+    how.take_device()
     device = torch.device(how.device)
     memory = Memory(device)
     lq = torch.rand(clip, generator=torch.Generator().manual_seed(0)).to(device)
@@ -144,8 +145,9 @@ def prepared(net: nn.Module, how: How) -> Iterator[Callable[[torch.Tensor], torc
     """The network as ``how`` says: moved, its weights cast; inside, what it gives is called with clips on the device.
 
     Raises:
-        UserError: a network of which no graph can be made.
+        UserError: no such device, or a network of which no graph can be made.
     """
+    how.take_device()
     if how.mode == 'graph' and not is_capturable(net):
         raise UserError(f'mode: graph is not for {type(net).__name__}, which waits for the GPU in its midst')
     device, dtype = torch.device(how.device), PRECISIONS[how.precision]
