@@ -39,7 +39,8 @@ class SetAside:
         for folder, archive in reversed(self._renamed):
             try:
                 for log in folder.glob('*.log'):
-                    log.rename(archive / log.name)
+                    same = (archive / log.name).exists()  # they are named by the second
+                    log.rename(archive / (f'{log.stem}_again.log' if same else log.name))
                 shutil.rmtree(folder)
                 archive.rename(folder)
             except OSError as error:

@@ -63,6 +63,18 @@ def limits(value: object) -> object:
     return _need(value, fulfilled, 'a list of numbers above 0')
 
 
+def distances(value: object) -> object:
+    fulfilled = isinstance(value, list) and value and all(_is_number(v) and v == int(v) > 0 for v in value)
+    return [int(v) for v in _need(value, fulfilled, 'a list of whole numbers above 0, such as [1, 2]')]
+
+
+def gpus(value: object) -> object:
+    if value == 'auto':
+        return value
+    whole = _is_number(value) and value == int(value) >= 0
+    return int(_need(value, whole, 'auto or a number of GPUs'))
+
+
 def section(value: object) -> object:
     return _need(value, isinstance(value, dict), 'a section of options')
 

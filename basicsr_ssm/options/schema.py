@@ -108,6 +108,8 @@ class _Check(SectionCheck):
         if specific is not None or open_ended:
             self.keys(where, dataset, {**known.LOADER, **(specific or {})}, wanted, open_ended)
             self.loader(where, kind, dataset)
+        if 'gt_size' in (specific or {}):
+            self.patch(where, dataset.get('gt_size'))
         if 'degradation' in (specific or {}) and isinstance(dataset.get('degradation'), dict):
             self.degradation(where, dataset)
 
@@ -119,6 +121,11 @@ class _Check(SectionCheck):
             self.problems.append(f'{where}.persistent_workers: true needs num_worker_per_gpu above 0')
         if kind == 'train' and dataset.get('prefetch_mode') == 'cuda' and dataset.get('pin_memory') is not True:
             self.problems.append(f'{where}.prefetch_mode: cuda needs pin_memory: true')
+
+    def patch(self, where: str, size: object) -> None:
+        scale = self.opt.get('scale')
+        if isinstance(size, int) and isinstance(scale, int) and scale > 0 and size % scale:
+            self.problems.append(f'{where}.gt_size: {size} is not a multiple of the scale {scale}')
 
     def degradation(self, where: str, dataset: dict) -> None:
         """The data set's own check of how LQ is made from GT."""

@@ -38,7 +38,8 @@ def test_a_training_that_cannot_begin(run, tmp_path, mistake, capsys):
             run('a', **SHORT, **logger, **mistake)
     assert (without_logs(files(experiment)), files(tensorboard)) == before
     assert sorted(os.listdir(experiment.parent)) == ['tiny'] and os.listdir(tensorboard.parent) == ['tiny']
-    assert len(list(experiment.glob('train_tiny_*.log'))) == 2 and list(tensorboard.glob('events*'))
+    assert len(list(experiment.glob('train_tiny_*.log'))) == 2  # within a second or not
+    assert list(tensorboard.glob('events*'))
     assert 'experiments/tiny is as it was: the run had not begun' in capsys.readouterr().err
     assert basicsr.train.mkdir_and_rename is misc.mkdir_and_rename
 
