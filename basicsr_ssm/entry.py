@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import importlib
 import os
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 from basicsr.utils import misc
 from basicsr.utils.dist_util import get_dist_info, master_only
@@ -55,7 +57,7 @@ def run_pipeline(kind: str, args: argparse.Namespace, at_end: Callable[[dict], N
     """
     module = importlib.import_module(f'basicsr.{kind}')
     root_path = os.getcwd()
-    opt, theirs = None, []
+    opt = None
     earlier = SetAside(misc.mkdir_and_rename)
     try:
         opt = parse_options(args, root_path, is_train=kind == 'train')
@@ -67,10 +69,10 @@ def run_pipeline(kind: str, args: argparse.Namespace, at_end: Callable[[dict], N
         if kind == 'train':
             ours.append((module, 'copy_opt_file', _option_file_keeper(Path(args.opt))))
             ours.append((module, 'mkdir_and_rename', earlier.mkdir_and_rename))  # of tb_logger/
-        for where, name, function in ours:
-            theirs.append((where, name, getattr(where, name)))
-            setattr(where, name, function)
-        getattr(module, f'{kind}_pipeline')(root_path)
+        with contextlib.ExitStack() as replaced:
+            for where, name, function in ours:
+                replaced.enter_context(mock.patch.object(where, name, function))
+            getattr(module, f'{kind}_pipeline')(root_path)
     except UserError as error:
         raise UserError(_in_one_process(error)) from error
     except OSError as error:
@@ -82,8 +84,6 @@ def run_pipeline(kind: str, args: argparse.Namespace, at_end: Callable[[dict], N
             raise UserError('another process of this run has ended; its own message says why') from error
         raise
     finally:
-        for where, name, function in theirs:
-            setattr(where, name, function)
         if at_end is not None and opt is not None:
             at_end(opt)
         earlier.put_back()

@@ -27,8 +27,7 @@ def number(value: object) -> object:
 
 def integer(value: object) -> object:
     """Whole floats count: option files write 5e3."""
-    whole = _is_number(value) and value == int(value)
-    return int(_need(value, whole, 'a whole number'))
+    return int(_need(value, _is_whole(value), 'a whole number'))
 
 
 def positive(value: object) -> object:
@@ -64,15 +63,14 @@ def limits(value: object) -> object:
 
 
 def distances(value: object) -> object:
-    fulfilled = isinstance(value, list) and value and all(_is_number(v) and v == int(v) > 0 for v in value)
+    fulfilled = isinstance(value, list) and value and all(_is_whole(v) and v > 0 for v in value)
     return [int(v) for v in _need(value, fulfilled, 'a list of whole numbers above 0, such as [1, 2]')]
 
 
 def gpus(value: object) -> object:
     if value == 'auto':
         return value
-    whole = _is_number(value) and value == int(value) >= 0
-    return int(_need(value, whole, 'auto or a number of GPUs'))
+    return int(_need(value, _is_whole(value) and value >= 0, 'auto or a number of GPUs'))
 
 
 def section(value: object) -> object:
@@ -96,6 +94,10 @@ def optional(kind: Kind) -> Kind:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_whole(value: object) -> bool:
+    return _is_number(value) and value == int(value)
 
 
 def _need(value: object, fulfilled: bool, expected: str) -> object:
